@@ -1,0 +1,67 @@
+# Two commands on a fresh machine: `make figures` and `make test`.  `make` alone lists the verbs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Shells opened by the recipes find the project's own snakemake, ruff and so on first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+unexport PYTHONPATH VIRTUAL_ENV
+
+.PHONY: help figures test quick lint format bench dry prune clean lock
+
+help: ## list the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+# uv comes first, from the lock and with its hash; it then installs everything else in seconds.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, and '$(PYTHON)' is older: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	awk '/^[^ ]/ {keep = /^uv==/} keep' requirements.txt > $(VENV)/uv.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+figures: $(READY) ## set up, then make every figure and the claims from the embedded data (minutes)
+	snakemake
+	@echo
+	@echo "Figures: results/figures/*.png (and .pdf, with the numbers drawn in .nc)"
+	@echo "Claims:  results/claims.md (and results/claims.csv)"
+
+test: $(READY) ## set up, then run the whole test suite
+	pytest
+
+quick: $(READY) ## the tests that start no Snakemake (a minute)
+	pytest -m "not workflow"
+
+lint: $(READY) ## ruff, snakefmt and mypy; changes nothing
+	ruff check
+	ruff format --check
+	snakefmt --check --compact-diff Snakefile workflow
+	mypy
+
+format: $(READY) ## let ruff and snakefmt rewrite the code
+	ruff check --fix
+	ruff format
+	snakefmt Snakefile workflow
+
+bench: $(READY) ## ratios of speed, each measured in one run
+	python -m benchmarks
+
+dry: $(READY) ## what snakemake would do, without doing it
+	snakemake --dry-run
+
+prune: $(READY) ## list results that no config refers to (DELETE=yes deletes them)
+	relative-stability prune $(if $(filter yes,$(DELETE)),--delete) config/*.yaml
+
+clean: ## remove the environment and caches; results stay
+	rm -rf $(VENV) .snakemake .mypy_cache .pytest_cache .ruff_cache build src/*.egg-info
+
+lock: $(READY) ## resolve the newest versions into requirements.txt, with hashes and without addresses
+	uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header --upgrade --output-file requirements.txt

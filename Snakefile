@@ -1,0 +1,64 @@
+# Which invariances does a net learn from P examples, and does that explain its error?
+#
+#   results/datasets/{dataset}.{digest}.nc                                              prepare
+#   results/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc, .safetensors        train
+#   results/stability/{observable}/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc        measure
+#   results/sweeps/{sweep}.nc                                                           collect
+#   results/figures/{figure}.pdf, .png, .nc                                             figures
+#   results/claims.md, results/claims.csv                                               claims
+#
+# A digest stands for everything that made a file, so its name says all there is to know about its freshness. A file
+# without one has a mark in results/.requests that has. The config comes from profiles/default, or from --configfile.
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.14")
+
+from relative_stability import InputError
+from relative_stability.config import Schema
+from relative_stability.grid import build_grid
+
+try:
+    grid = build_grid(config, Schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+for sentence in grid.warnings:
+    logger.warning(f"Warning: {sentence}")
+
+
+wildcard_constraints:
+    dataset=r"\w+",
+    net=r"\w+",
+    P=r"\d+",
+    seeds=r"\d+(-\d+)?",
+    observable=r"\w+",
+    digest=r"[0-9a-f]{10}",
+    sweep=r"\w+",
+    figure=r"\w+",
+    result=r"[\w/]+\.\w+",
+
+
+localrules:
+    all,
+    figures,
+    prepare,
+    request,
+    claims,
+
+
+rule all:
+    default_target: True
+    input:
+        [sweep.path for sweep in grid.sweeps],
+        [figure.path for figure in grid.figures],
+        grid.claims.path,
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/measure.smk"
+include: "workflow/rules/collect.smk"
+include: "workflow/rules/figures.smk"

@@ -1,0 +1,85 @@
+"""A dataset as the pipeline stores it, and as a net sees it."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relative_stability.datasets import Facts, Samples
+from relative_stability.randomness import generator
+from relative_stability.store import Attributes, Variable, read, write
+
+
+def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes: Attributes) -> None:
+    """Store a dataset with its normalisation: mean and standard deviation of each channel over the training split.
+
+    Images of uint8 are normalised as (x/255 − mean)/std; samples drawn as numbers are left as they are.
+    """
+    images, channels = samples.images, samples.images.shape[1]
+    mean, std = np.zeros(channels), np.ones(channels)
+    if images.dtype == np.uint8:
+        train = images[~samples.test] / 255
+        mean, std = train.mean((0, 2, 3)), train.std((0, 2, 3))
+    checksum = sha256(np.ascontiguousarray(images).tobytes() + samples.labels.tobytes()).hexdigest()
+    variables = {
+        "images": Variable(("sample", "channel", "y", "x"), images, "pixel values", "1"),
+        "labels": Variable(("sample",), samples.labels, "class of each sample", "1"),
+        "split": Variable(("sample",), samples.test.astype("i1"), "split: 0 training, 1 test", "1"),
+        "class_names": Variable(("class",), np.array(samples.class_names), "names of the classes", ""),
+        "mean": Variable(("channel",), mean, "mean over the training split, pixels scaled to 0-1", "1"),
+        "std": Variable(("channel",), std, "standard deviation over the training split, pixels scaled to 0-1", "1"),
+        "uninformative": Variable(
+            ("direction",), np.array(facts.uninformative, "i8"), "inputs that carry no information on the label", "1"
+        ),
+    }
+    write(path, variables, {**attributes, "source": samples.source, "sha256": checksum})
+
+
+class Prepared(NamedTuple):
+    """A stored dataset in memory. images: (N, C, n, n) uint8 or float32; labels: (N,); test: (N,) bool."""
+
+    images: Tensor
+    labels: Tensor
+    test: Tensor
+    mean: Tensor
+    std: Tensor
+    classes: int
+    uninformative: tuple[int, ...]
+
+    def seen(self, indices: Tensor, device: torch.device) -> Tensor:
+        """Samples as nets see them: (B, C, n, n), float32, normalised, channels last where that is faster."""
+        images = self.images[indices].to(device)
+        if images.dtype == torch.uint8:
+            images = (images.float() / 255 - self.mean.to(device)) / self.std.to(device)
+        return images
+
+    def training_subset(self, P: int, seed: int) -> Tensor:
+        """Indices of P training samples: the first P of one shuffle for each seed, so that subsets are nested."""
+        train = torch.nonzero(~self.test).flatten()
+        return train[torch.randperm(len(train), generator=generator(seed, "subset"))[:P]]
+
+    def test_subset(self, size: int, seed: int) -> Tensor:
+        """Indices of `size` random test samples, the same for every net."""
+        test = torch.nonzero(self.test).flatten()
+        return test[torch.randperm(len(test), generator=generator(seed, "test subset"))[:size]]
+
+
+def open_prepared(path: str | Path) -> Prepared:
+    """Open a dataset written by `write_prepared`. Raises InputError if the file is broken."""
+    variables, _ = read(path, remade_by="prepare")
+
+    def tensor(name: str) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(variables[name].values))
+
+    return Prepared(
+        tensor("images"),
+        tensor("labels"),
+        tensor("split").bool(),
+        tensor("mean").float()[:, None, None],
+        tensor("std").float()[:, None, None],
+        len(variables["class_names"].values),
+        tuple(int(i) for i in variables["uninformative"].values),
+    )

@@ -1,0 +1,20 @@
+"""The one kind of error that is the reader's to mend, and how a near miss is named."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Bad input, in one sentence: the key, file or value, what was expected, and what to do."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A hint that ends a sentence about an unknown word: the nearest choice, and the whole list.
+
+    >>> nearest("lenett", ["fc", "lenet"])
+    "did you mean 'lenet'? Known: fc, lenet"
+    """
+    known = sorted(choices)
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}{'K' if hint else 'k'}nown: {', '.join(known) or 'none'}"

@@ -1,0 +1,68 @@
+"""What figures of a sweep share: averages over seeds, and lines with bands."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from relative_stability.statistics import geometric_mean, geometric_spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+QUANTITIES = ("D", "G", "R")
+LABELS = {"D": "$D$", "G": "$G$", "R": "$R = D/G$"}
+
+
+def over_seeds(values: xr.DataArray) -> xr.Dataset:
+    """Geometric mean over seeds, the factor of one standard deviation, and the runs that are there."""
+    axis = values.get_axis_num("seed")
+    dims = [dim for dim in values.dims if dim != "seed"]
+    coords = {dim: values[dim] for dim in dims if dim in values.coords}
+    data = np.asarray(values.values, float)
+    parts = {
+        "mean": geometric_mean(data, axis),
+        "spread": geometric_spread(data, axis),
+        "runs": np.isfinite(data).sum(axis),
+    }
+    return xr.Dataset({name: (dims, part) for name, part in parts.items()}, coords)
+
+
+def summary(sweep: xr.Dataset, names: tuple[str, ...]) -> xr.Dataset:
+    """`over_seeds` of several variables, named `{variable}_mean` and so on, with the sweep's name and seeds."""
+    parts = []
+    for name in names:
+        part = over_seeds(sweep[name])
+        parts.append(part.rename({key: f"{name}_{key}" for key in part.data_vars}))
+    merged = xr.merge(parts)
+    for name in names:
+        word, units = sweep[name].attrs.get("long_name", name), sweep[name].attrs.get("units", "1")
+        merged[f"{name}_mean"].attrs = {"long_name": f"{word}: geometric mean over seeds", "units": units}
+        merged[f"{name}_spread"].attrs = {"long_name": f"{name}: factor of one standard deviation over seeds", "units": "1"}
+        merged[f"{name}_runs"].attrs = {"long_name": f"{name}: runs behind the mean", "units": "1"}
+    for axis in merged.coords:
+        merged[axis].attrs = dict(sweep[axis].attrs) if axis in sweep.coords else {}
+    merged.attrs = {
+        "sweep": sweep.attrs.get("sweep", ""),
+        "perturbation": sweep.attrs.get("perturbation", ""),
+        "seeds": int(sweep.sizes["seed"]),
+        "diverged": int(sweep["diverged"].sum()),
+    }
+    return merged
+
+
+def band(axes: "Axes", x: np.ndarray, part: xr.Dataset, name: str, label: str, **style: Any) -> None:
+    """A line through the means, and a band of one standard deviation over seeds on either side."""
+    mean, spread = part[f"{name}_mean"].values, part[f"{name}_spread"].values
+    axes.plot(x, mean, label=label, markersize=6, markeredgecolor="white", markeredgewidth=0.6, **style)
+    axes.fill_between(x, mean / spread, mean * spread, color=style["color"], alpha=0.18, linewidth=0)
+
+
+def note(numbers: xr.Dataset, first: str = "") -> str:
+    """What lines and bands are, and what is not drawn."""
+    seeds = numbers.attrs["seeds"]
+    text = f"geometric mean over {seeds} seeds, band ± 1 standard deviation" if seeds > 1 else "one seed, no band"
+    diverged = numbers.attrs["diverged"]
+    return "; ".join(
+        part for part in (first, text, f"{diverged} diverged runs left out" if diverged else "") if part
+    )

@@ -1,0 +1,46 @@
+"""D, G and R against displacement (or magnitude) at the largest P, at initialisation and after training."""
+
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from relative_stability.figures.series import LABELS, QUANTITIES, band, note, summary
+from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure
+from relative_stability.sweep import magnitude_axis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DASHES = {"init": (0, (2, 2)), "trained": "-"}
+
+
+def numbers(sweep: xr.Dataset) -> xr.Dataset:
+    """Means over seeds at the largest P and the lowest cut: (dataset, net, state, displacement)."""
+    part = sweep.isel(P=-1)
+    if "cut" in part.dims:
+        part = part.isel(cut=int(part["cut"].argmin()))
+    return summary(part, QUANTITIES)
+
+
+def draw(numbers: xr.Dataset) -> "Figure":
+    """Datasets in rows, D, G and R in columns, nets in colour; dashed at initialisation, full after training."""
+    axis = magnitude_axis(numbers)
+    nets = [str(net) for net in numbers["net"].values]
+    figure, panels = new_figure(numbers.sizes["dataset"], len(QUANTITIES))
+    for row, dataset in zip(panels, numbers["dataset"].values, strict=True):
+        for axes, quantity in zip(row, QUANTITIES, strict=True):
+            for net in nets:
+                for state, dashes in DASHES.items():
+                    part = numbers.sel(dataset=dataset, net=net, state=state)
+                    label = f"{net}, {'after training' if state == 'trained' else 'at initialisation'}"
+                    band(axes, part[axis].values, part, quantity, label, linestyle=dashes, **net_style(net, nets))
+            axes.set_title(str(dataset))
+            axes.set_xlabel(f"{axis} ({numbers[axis].attrs['units']})")
+            axes.set_ylabel(LABELS[quantity])
+            log_axis(axes, "x", numbers[axis].values)
+            log_axis(axes, "y")
+            if quantity == "R":
+                axes.axhline(1, color="0.6", linewidth=1, zorder=0)
+    at = f"P = {int(numbers['P'])}" + (f", cut {int(numbers['cut'])}" if "cut" in numbers.coords else "")
+    legend_below(figure, panels[0, 0], note(numbers, at), columns=3)
+    return figure

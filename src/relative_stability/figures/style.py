@@ -1,0 +1,65 @@
+"""One look for all figures: a net has the same colour, marker and dashes everywhere."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Colour-blind safe, and apart in greyscale through markers and dashes as well.
+_PALETTE = sns.color_palette("colorblind")
+_MARKERS = "osD^vP*X"
+_KNOWN = ("fc", "lenet", "cnn", "one_hidden")
+PANEL = (4.0, 3.6)  # inches, width and height of one panel
+
+
+def apply_style() -> None:
+    """Set fonts and lines; fonts are embedded, so that text in the PDF can be edited and searched."""
+    mpl.use("Agg")
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=1.05)
+    mpl.rcParams.update(
+        {"pdf.fonttype": 42, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+    )
+
+
+def net_style(name: str, names: Sequence[str]) -> dict[str, Any]:
+    """Colour and marker of a net: fixed for known nets, in the order of `names` for others."""
+    others = [n for n in names if n not in _KNOWN]
+    index = _KNOWN.index(name) if name in _KNOWN else len(_KNOWN) + others.index(name)
+    return {"color": _PALETTE[index % len(_PALETTE)], "marker": _MARKERS[index % len(_MARKERS)]}
+
+
+def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """A figure with a grid of panels; returns it and its axes, (rows, columns)."""
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.7), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def log_axis(axes: "Axes", which: str, ticks: Iterable[float] | None = None) -> None:
+    """A logarithmic axis whose ticks read as plain numbers; `ticks` puts them at the values measured."""
+    axis = getattr(axes, f"{which}axis")
+    getattr(axes, f"set_{which}scale")("log")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+    if ticks is not None:
+        getattr(axes, f"set_{which}ticks")(list(ticks))
+        axis.set_minor_locator(mpl.ticker.NullLocator())
+    else:
+        low, high = sorted(getattr(axes, f"get_{which}lim")())
+        if low > 0 and high / low < 30:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+
+
+def legend_below(figure: Figure, axes: "Axes", note: str, columns: int = 6) -> None:
+    """One legend for all panels under them, and what lines and bands mean under that."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(handles)), title=note)
+    else:
+        figure.supxlabel(note, fontsize="small")

@@ -1,0 +1,46 @@
+"""What a family of perturbations must say of itself."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from relative_stability.errors import InputError
+
+
+class Perturbation(ABC):
+    """A family of changes of x with one labelled magnitude; magnitude 0 changes nothing.
+
+    `draw` makes the random numbers of one image on the CPU, so that they depend on its generator alone and are the
+    same for every batch size and device; `prepare` does once for a batch what all magnitudes share; `apply` follows
+    for each magnitude.
+    """
+
+    name: ClassVar[str]
+    magnitude_name: ClassVar[str]
+    units: ClassVar[str]
+
+    def check(self, image_shape: tuple[int, ...], magnitudes: tuple[float, ...]) -> list[str]:
+        """Raise InputError for what cannot be drawn; return a warning sentence for each doubtful setting."""
+        if not magnitudes:
+            raise InputError(f"{self.magnitude_name}: no value is given; at least one is needed")
+        for magnitude in magnitudes:
+            if not (magnitude > 0 and math.isfinite(magnitude)):
+                raise InputError(
+                    f"{self.magnitude_name} = {magnitude} is refused: a finite number > 0 is needed ({self.units})"
+                )
+        return []
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator, image_shape: tuple[int, ...]) -> Tensor:
+        """The random numbers of one image, from `generator` alone. image_shape: (C, n, n)."""
+
+    def prepare(self, draws: Tensor, images: Tensor) -> Tensor:
+        """What all magnitudes share, computed once for a batch. draws: (B, …); images: (B, C, n, n)."""
+        return draws.to(images)
+
+    @abstractmethod
+    def apply(self, images: Tensor, prepared: Tensor, magnitude: float) -> Tensor:
+        """The perturbed images (B, C, n, n) at one magnitude."""

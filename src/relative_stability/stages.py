@@ -1,0 +1,132 @@
+"""One function a stage: files in, files out. The workflow's scripts call these and nothing else."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from relative_stability.errors import InputError
+from relative_stability.provenance import hardware, software
+from relative_stability.store import as_json, expect, open_dataset, write
+
+Request = Mapping[str, Any]
+
+
+def _attributes(request: Request, digest: str, started: float | None = None) -> dict[str, str | float]:
+    made = {"stage": request["stage"], "digest": digest, "request": as_json(request), **software()}
+    return made if started is None else {**made, "wall_time_s": round(time.monotonic() - started, 3)}
+
+
+def _clear_other_marks(mark: str) -> None:
+    """Before a result without a digest in its name is written: marks of what it was made from before go.
+
+    Going back to an earlier request then finds no mark, and the result is made anew.
+    """
+    current = Path(mark)
+    for old in current.parent.glob(f"{current.stem}.*"):
+        if old != current:
+            old.unlink()
+
+
+def _device(name: str, threads: int) -> Any:
+    """The device to run on, and as many threads as the job was given."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: cuda is asked for and torch sees no GPU; use auto or cpu, or ask for a GPU node")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def prepare(request: Request, digest: str, path: str) -> None:
+    """A dataset by its options, as one netCDF."""
+    from relative_stability import datasets
+    from relative_stability.datasets.prepared import write_prepared
+
+    options = dict(request["options"])
+    source = options.pop("source")
+    attributes = _attributes(request, digest)
+    write_prepared(path, datasets.load(source, **options), datasets.facts(source, **options), attributes)
+
+
+def train(request: Request, digest: str, dataset: str, curves: str, weights: str, device: str, threads: int) -> None:
+    """A run: curves as netCDF, weights as safetensors."""
+    from relative_stability.datasets.prepared import open_prepared
+    from relative_stability.grid import parse_seeds
+    from relative_stability.store import write_tensors
+    from relative_stability.training.run import train_run
+
+    started, where = time.monotonic(), _device(device, threads)
+    records, tensors = train_run(request, open_prepared(dataset), parse_seeds(request["seeds"]), where)
+    attributes = {**_attributes(request, digest, started), **hardware(str(where))}
+    write_tensors(weights, tensors, {"digest": digest, "request": as_json(request)})
+    write(curves, records, attributes)
+
+
+def measure(
+    request: Request, digest: str, run_digest: str, dataset: str, curves: str, weights: str, out: str, device: str, threads: int
+) -> None:
+    """Stability of a run, as netCDF."""
+    from relative_stability.datasets.prepared import open_prepared
+    from relative_stability.observables import output
+    from relative_stability.store import read, read_tensors
+
+    started, where = time.monotonic(), _device(device, threads)
+    records, made = read(curves, remade_by="train")
+    expect(curves, made, run_digest, remade_by="train")
+    tensors, made = read_tensors(weights, remade_by="train")
+    expect(weights, made, run_digest, remade_by="train")
+    diverged = [value == value for value in records["diverged_epoch"].values]
+    seeds = [int(seed) for seed in records["seed"].values]
+    variables = output(request, open_prepared(dataset), tensors, seeds, diverged, where)
+    settings = {key: request["stability"][key] for key in ("perturbation", "estimator", "images", "trained_weights")}
+    write(out, variables, {**_attributes(request, digest, started), **hardware(str(where)), **settings})
+
+
+def collect(request: Request, runs: Iterable[Mapping[str, Any]], mark: str, out: str) -> None:
+    """The runs of a sweep, as one netCDF. runs: for each its labels, and paths and digests of stability and curves."""
+    from relative_stability.store import write_dataset
+    from relative_stability.sweep import collect as merge
+
+    def cells() -> Iterable[Any]:
+        for run in runs:
+            stability, curves = open_dataset(run["stability"], "measure"), open_dataset(run["curves"], "train")
+            expect(run["stability"], stability.attrs, run["stability_digest"], remade_by="measure")
+            expect(run["curves"], curves.attrs, run["curves_digest"], remade_by="train")
+            yield {key: run[key] for key in ("dataset", "net", "P")}, stability, curves
+
+    sweep = merge(cells())
+    sweep.attrs.update(_attributes(request, _digest(mark)), sweep=request["sweep"])
+    _clear_other_marks(mark)
+    write_dataset(out, sweep)
+
+
+def figure(request: Request, mark: str, sources: Sequence[str], pdf: str, png: str, numbers: str) -> None:
+    """A figure as PDF and PNG, and the numbers drawn as netCDF."""
+    from relative_stability.figures import draw
+    from relative_stability.store import atomic, write_dataset
+
+    drawn, picture = draw(request["kind"], sources)
+    drawn.attrs.update(_attributes(request, _digest(mark)))
+    _clear_other_marks(mark)
+    write_dataset(numbers, drawn)
+    for path, options in ((pdf, {"metadata": {"CreationDate": None}}), (png, {"dpi": 200})):
+        with atomic(path) as temporary:
+            picture.savefig(temporary, format=Path(path).suffix[1:], **options)
+
+
+def claims(request: Request, mark: str, sweeps: Sequence[str], table: str, page: str) -> None:
+    """The claims checked on every sweep, as CSV and as a page in Markdown."""
+    from relative_stability.claims import check, to_csv, to_markdown
+    from relative_stability.store import write_text
+    from relative_stability.sweep import open_sweep
+
+    datasets = [open_sweep(path) for path in sweeps]
+    rows = [row for dataset in datasets for row in check(dataset)]
+    _clear_other_marks(mark)
+    write_text(table, to_csv(rows))
+    write_text(page, to_markdown(rows, datasets))
+
+
+def _digest(mark: str) -> str:
+    return Path(mark).suffix[1:]

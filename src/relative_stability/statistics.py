@@ -1,0 +1,94 @@
+"""Averages, power laws and correlations over the runs of a sweep, with intervals from resampling its seeds.
+
+Resampling seeds answers "what would other seeds have given?", for these nets and this dataset; it says nothing of other
+nets. Runs that diverged are NaN and are left out everywhere; the number of runs that remain is always returned.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+Array = np.ndarray
+SAMPLES = 2000
+LEVEL = 0.95
+
+
+class Estimate(NamedTuple):
+    """A number, its 95 % interval (NaN where one seed gives none) and the number of runs behind it."""
+
+    value: float
+    low: float
+    high: float
+    runs: int
+
+
+def geometric_mean(values: Array, axis: int | None = None) -> Array:
+    """exp⟨ln y⟩ over the runs that are there; NaN where there is none. Values must be positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(np.asarray(values, float))
+    present = np.isfinite(logs)
+    count = present.sum(axis)
+    total = np.where(present, logs, 0).sum(axis)
+    return np.asarray(np.exp(np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)))
+
+
+def geometric_spread(values: Array, axis: int) -> Array:
+    """exp(standard deviation of ln y), a factor; 1 where fewer than two runs are there."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(np.asarray(values, float))
+    logs = np.where(np.isfinite(logs), logs, np.nan)
+    count = np.isfinite(logs).sum(axis)
+    mean = np.divide(np.nansum(logs, axis), count, out=np.zeros(np.shape(count)), where=count > 0)
+    squares = np.nansum((logs - np.expand_dims(mean, axis)) ** 2, axis)
+    return np.asarray(np.exp(np.sqrt(np.divide(squares, count - 1, out=np.zeros(np.shape(count)), where=count > 1))))
+
+
+def over_seeds(statistic: Callable[[Array], float], values: Array, runs: int) -> Estimate:
+    """A statistic of all seeds and its percentile interval over resampled seeds.
+
+    values: seeds on the last axis; statistic: from an array of the same shape to a number (NaN: it has no answer).
+    """
+    seeds = values.shape[-1]
+    value = statistic(values)
+    if seeds < 2:
+        return Estimate(value, np.nan, np.nan, runs)
+    generator = np.random.default_rng(0)
+    samples = [statistic(values[..., generator.integers(seeds, size=seeds)]) for _ in range(SAMPLES)]
+    present = np.array([sample for sample in samples if np.isfinite(sample)])
+    if len(present) < SAMPLES / 2:
+        return Estimate(value, np.nan, np.nan, runs)
+    low, high = np.quantile(present, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high), runs)
+
+
+def exponent(x: Array, y: Array) -> Estimate:
+    """β of y ∝ x^β by least squares of ln ȳ on ln x, ȳ being the geometric mean over seeds.
+
+    x: (P,); y: (P, seed). Points whose mean is missing or zero are left out; NaN with fewer than three of them.
+    """
+
+    def slope(values: Array) -> float:
+        means = geometric_mean(values, axis=1)
+        present = np.isfinite(means) & (means > 0)
+        if present.sum() < 3:
+            return float("nan")
+        return float(np.polyfit(np.log(x[present]), np.log(means[present]), 1)[0])
+
+    return over_seeds(slope, np.asarray(y, float), int(np.isfinite(y).sum()))
+
+
+def log_correlation(x: Array, y: Array) -> Estimate:
+    """Pearson's correlation of ln x and ln y over all points. x, y: (…, seed), of one shape."""
+
+    def correlation(values: Array) -> float:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            a, b = np.log(values[0]).ravel(), np.log(values[1]).ravel()
+        present = np.isfinite(a) & np.isfinite(b)
+        a, b = a[present], b[present]
+        if len(a) < 3 or a.std() == 0 or b.std() == 0:
+            return float("nan")
+        return float(np.corrcoef(a, b)[0, 1])
+
+    pairs = np.stack([np.asarray(x, float), np.asarray(y, float)])
+    return over_seeds(correlation, pairs, int(np.isfinite(pairs).all(0).sum()))

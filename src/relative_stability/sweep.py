@@ -1,0 +1,115 @@
+"""A sweep as one labelled dataset: collected from its runs, and opened with its layout checked."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from relative_stability.errors import InputError
+from relative_stability.store import open_dataset
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+AXES = ("dataset", "net", "P", "seed")
+# What belongs to one run and not to the whole file.
+RUN_ATTRIBUTES = ("request", "digest", "wall_time_s", "device", "stage")
+
+
+def collect(cells: Iterable[tuple[dict[str, Any], "xr.Dataset", "xr.Dataset"]]) -> "xr.Dataset":
+    """Merge runs into dimensions dataset, net, P, seed, state, …
+
+    cells: for each run its labels (dataset, net, P), its stability with dimensions (seed, state, …) and its curves
+    with (seed, epoch). Test error and training loss are those of the state measured: epoch 0 at init, and after
+    training the epoch of the best test error, or the last. Curves are kept against `record`, the number of the
+    evaluation, with `epoch` beside them, as runs of different P are recorded at different epochs.
+    """
+    import xarray as xr
+
+    parts = []
+    for labels, stability, curves in cells:
+        part = stability.assign(_scores(curves, stability.attrs["trained_weights"]))
+        records = curves[["train_loss", "test_error"]].rename(train_loss="loss_curve", test_error="error_curve")
+        part = part.assign(records.assign_coords(epoch=np.arange(curves.sizes["epoch"])).rename(epoch="record"))
+        part["epoch"] = ("record", curves["epoch"].values.astype(float), curves["epoch"].attrs)
+        part["error_curve"].attrs["long_name"] = "test error at the recorded epochs"
+        part["loss_curve"].attrs["long_name"] = "training loss at the recorded epochs"
+        # What is the same for every run (a coordinate's companion) is not repeated for each.
+        shared = [name for name in ("rms_displacement",) if name in part]
+        part = part.drop_vars(shared).expand_dims({axis: [labels[axis]] for axis in AXES[:3]}).merge(part[shared])
+        part.attrs = {key: value for key, value in stability.attrs.items() if key not in RUN_ATTRIBUTES}
+        parts.append(part)
+    merged = xr.combine_by_coords(parts, combine_attrs="drop_conflicts", join="outer", coords="minimal", compat="override")
+    assert isinstance(merged, xr.Dataset)
+    return _ordered(merged, parts)
+
+
+def _scores(curves: "xr.Dataset", trained_weights: str) -> dict[str, "xr.DataArray"]:
+    import xarray as xr
+
+    diverged = curves["diverged_epoch"].notnull()
+    last = curves["epoch"].values[-1]
+    epoch = curves["best_epoch"] if trained_weights == "best" else xr.full_like(curves["best_epoch"], last)
+    scores = {
+        "diverged": diverged.assign_attrs(long_name="whether the loss became infinite or NaN", units="1"),
+        "diverged_epoch": curves["diverged_epoch"],
+    }
+    for name in ("test_error", "train_loss"):
+        trained = curves[name].sel(epoch=epoch).drop_vars("epoch").where(~diverged)
+        both = xr.concat([curves[name].sel(epoch=0, drop=True), trained], xr.Variable("state", ["init", "trained"]))
+        scores[name] = both.transpose("seed", "state").assign_attrs(curves[name].attrs)
+    return scores
+
+
+def _ordered(merged: "xr.Dataset", parts: list["xr.Dataset"]) -> "xr.Dataset":
+    """Names in the order of the config, numbers ascending."""
+    for axis in ("dataset", "net"):
+        order = list(dict.fromkeys(str(part[axis].values[0]) for part in parts))
+        merged = merged.sel({axis: order})
+    words = {
+        "dataset": ("dataset", ""),
+        "net": ("net", ""),
+        "P": ("training-set size P", "samples"),
+        "record": ("number of the evaluation during training", "1"),
+    }
+    for axis, (long_name, units) in words.items():
+        merged[axis].attrs = {"long_name": long_name, **({"units": units} if units else {})}
+    return merged.sortby(["P", "seed"])
+
+
+def open_sweep(path: str | Path) -> "xr.Dataset":
+    """A sweep file as an xarray Dataset in memory, checked against the layout.
+
+    Dimensions dataset, net, P, seed, state, then cut and displacement (or magnitude); variables D, G, R, their
+    intervals, test_error, train_loss, diverged. Raises InputError, naming the file, if it is broken or no sweep.
+
+    `ds.R.sel(dataset="digits", net="cnn", state="trained", cut=3).mean("seed")`
+    """
+    dataset = open_dataset(path, remade_by="collect")
+    missing = [name for name in ("D", "G", "R", "test_error", "diverged") if name not in dataset]
+    missing += [axis for axis in (*AXES, "state") if axis not in dataset.dims]
+    if missing:
+        raise InputError(f"{path} is no sweep file: it lacks {', '.join(missing)}; give one of results/sweeps/*.nc")
+    return dataset
+
+
+def at_reference(sweep: "xr.Dataset") -> tuple["xr.Dataset", str]:
+    """A sweep at its lowest cut and the displacement (or magnitude) nearest to 1, and these in words.
+
+    One pixel is the displacement at which Petrini et al. 2021 compare nets.
+    """
+    words = []
+    if "cut" in sweep.dims:
+        sweep = sweep.isel(cut=int(sweep["cut"].argmin()))
+        words.append(f"cut {int(sweep['cut'])}")
+    for axis, units in (("displacement", " pixel"), ("magnitude", ""), ("norm", "")):
+        if axis in sweep.dims:
+            sweep = sweep.isel({axis: int(abs(np.log(sweep[axis])).argmin())})
+            words.append(f"{axis} {float(sweep[axis]):g}{units}")
+    return sweep, ", ".join(words)
+
+
+def magnitude_axis(sweep: "xr.Dataset") -> str:
+    """The dimension along which the perturbation grows: displacement, magnitude or norm."""
+    return next(str(axis) for axis in ("displacement", "magnitude", "norm") if axis in sweep.dims)

@@ -1,0 +1,1 @@
+"""The training engine: what is minimised, and the loop that minimises it."""

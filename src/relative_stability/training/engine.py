@@ -1,0 +1,158 @@
+"""Train one net on P samples from one seed: subset, initialisation and order all follow from that seed.
+
+The data are one tensor on the device and batches are slices of it. The test set is evaluated at a few epochs: at every
+one it would cost more than the training at small P.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from relative_stability.datasets.prepared import Prepared
+from relative_stability.nets import build_net
+from relative_stability.randomness import generator
+from relative_stability.training.objective import Objective, output_count
+
+State = dict[str, Tensor]
+STATES = ("init", "best", "last")
+EVALUATION_BATCH = 2048
+
+
+class Trained(NamedTuple):
+    """One trained seed: curves at the recorded epochs, and the weights of each of STATES.
+
+    diverged_epoch is the first epoch whose loss was not finite, or None; training stopped there, later records are
+    NaN, and the weights `best` and `last` are those of the last epoch that was recorded before it.
+    """
+
+    train_loss: list[float]
+    test_error: list[float]
+    best: int
+    weights: dict[str, State]
+    diverged_epoch: int | None
+
+
+def recorded_epochs(steps: int, batch_size: int, P: int, evaluations: int) -> list[int]:
+    """Epochs at which curves are recorded: 0, and up to `evaluations` evenly spaced ones that end with the last.
+
+    >>> recorded_epochs(steps=100, batch_size=16, P=32, evaluations=5)
+    [0, 10, 20, 30, 40, 50]
+    """
+    last = math.ceil(steps / math.ceil(P / min(batch_size, P)))
+    count = min(evaluations, last)
+    return [0] + [round(last * (i + 1) / count) for i in range(count)]
+
+
+def make_net(net: Mapping[str, Any], data: Prepared, loss: str, seed: int) -> nn.Module:
+    """The net of a run, initialised from its seed. net: `architecture` and its options, without `training`."""
+    options = {key: value for key, value in net.items() if key not in ("architecture", "training")}
+    _, channels, size, _ = data.images.shape
+    return build_net(net["architecture"], channels, output_count(loss, data.classes), size, seed=seed, **options)
+
+
+def _optimizer(model: nn.Module, options: Mapping[str, Any]) -> torch.optim.Optimizer:
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": options["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    # Fused steps are one call for all parameters: these nets are small, and calls are what they cost.
+    if options["optimizer"] == "adam":
+        return torch.optim.Adam(groups, lr=options["learning_rate"], fused=True)
+    return torch.optim.SGD(groups, lr=options["learning_rate"], momentum=options["momentum"], fused=True)
+
+
+def _rate(options: Mapping[str, Any], step: int, steps: int) -> float:
+    """Learning rate at a step: lr, or lr (1 + cos(π step/steps))/2."""
+    rate: float = options["learning_rate"]
+    return rate * (1 + math.cos(math.pi * step / steps)) / 2 if options["schedule"] == "cosine" else rate
+
+
+def _snapshot(model: nn.Module) -> State:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+class _Split:
+    """Samples, labels and, with α-scaling, the outputs at initialisation."""
+
+    def __init__(self, data: Prepared, indices: Tensor, device: torch.device) -> None:
+        self.images = data.seen(indices, device)
+        if self.images.shape[-1] > 1:
+            self.images = self.images.contiguous(memory_format=torch.channels_last)
+        self.labels = data.labels[indices].to(device)
+        self.initial: Tensor | None = None
+
+    @torch.no_grad()
+    def raw(self, model: nn.Module) -> Tensor:
+        """Outputs of the model in evaluation mode on every sample."""
+        model.eval()
+        outputs = torch.cat([model(batch) for batch in self.images.split(EVALUATION_BATCH)])
+        model.train()
+        return outputs
+
+    def scores(self, model: nn.Module, objective: Objective) -> tuple[float, float]:
+        """Mean loss and error."""
+        outputs = objective.outputs(self.raw(model), self.initial)
+        loss, error = objective.value(outputs, self.labels), objective.errors(outputs, self.labels).double().mean()
+        return float(loss), float(error)
+
+
+def train_seed(
+    net: Mapping[str, Any],
+    data: Prepared,
+    P: int,
+    options: Mapping[str, Any],
+    seed: int,
+    device: torch.device,
+    report: Callable[[int, float, float], None] = lambda epoch, loss, error: None,
+) -> Trained:
+    """Train from scratch. net, options: as in a run's configuration; report: called at every recorded epoch.
+
+    A loss that is not finite ends the run and is recorded; it is no error.
+    """
+    objective = Objective(options["loss"], options["alpha"])
+    model = make_net(net, data, options["loss"], seed).to(device)
+    train = _Split(data, data.training_subset(P, seed), device)
+    test = _Split(data, torch.nonzero(data.test).flatten(), device)
+    if objective.alpha is not None:
+        train.initial, test.initial = train.raw(model), test.raw(model)
+    batch_size = min(options["batch_size"], P)
+    epochs = recorded_epochs(options["steps"], batch_size, P, options["evaluations"])
+    total = epochs[-1] * math.ceil(P / batch_size)
+    optimizer, order = _optimizer(model, options), generator(seed, "order")
+
+    losses, errors = [math.nan] * len(epochs), [math.nan] * len(epochs)
+    weights = {"init": _snapshot(model)}
+    best, diverged, step = 0, None, 0
+    model.train()
+    for epoch in range(epochs[-1] + 1):
+        if epoch > 0:
+            epoch_loss = torch.zeros((), device=device)
+            for indices in torch.randperm(P, generator=order).to(device).split(batch_size):
+                for group in optimizer.param_groups:
+                    group["lr"] = _rate(options, step, total)
+                initial = None if train.initial is None else train.initial[indices]
+                outputs = objective.outputs(model(train.images[indices]), initial)
+                loss = objective.value(outputs, train.labels[indices])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                epoch_loss += loss.detach()  # stays on the device: one look at it in an epoch
+                step += 1
+            if not torch.isfinite(epoch_loss):
+                diverged = epoch
+                break
+        if epoch in epochs:
+            record = epochs.index(epoch)
+            loss_now, _ = train.scores(model, objective)
+            if not math.isfinite(loss_now):
+                diverged = epoch
+                break
+            losses[record], (_, errors[record]) = loss_now, test.scores(model, objective)
+            report(epoch, losses[record], errors[record])
+            weights["last"] = _snapshot(model)
+            if record <= 1 or errors[record] < errors[best]:
+                best, weights["best"] = record, weights["last"]
+    return Trained(losses, errors, best, weights, diverged)

@@ -1,0 +1,72 @@
+"""A run: its seeds trained one after another, packed as arrays for the store."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relative_stability.datasets.prepared import Prepared
+from relative_stability.logs import log
+from relative_stability.store import Variable
+from relative_stability.training.engine import STATES, State, Trained, make_net, recorded_epochs, train_seed
+
+Weights = dict[str, Tensor]
+
+
+def train_run(
+    request: Mapping[str, Any], data: Prepared, seeds: range, device: torch.device
+) -> tuple[dict[str, Variable], Weights]:
+    """Curves, and weights named `state/parameter` with a first dimension for the seeds.
+
+    A seed that diverged is stored with the epoch at which it did; its curves are NaN from there on.
+    """
+    options, P = request["training"], request["P"]
+    trained = []
+    for seed in seeds:
+
+        def report(epoch: int, loss: float, error: float, seed: int = seed) -> None:
+            log.info("seed %d, epoch %d: training loss %.4g, test error %.4g", seed, epoch, loss, error)
+
+        result = train_seed(request["net"], data, P, options, seed, device, report)
+        if result.diverged_epoch is not None:
+            log.warning("seed %d diverged: its loss is not finite at epoch %d; it enters no average", seed, result.diverged_epoch)
+        trained.append(result)
+    epochs = recorded_epochs(options["steps"], min(options["batch_size"], P), P, options["evaluations"])
+    return _curves(seeds, epochs, trained), _stacked(trained)
+
+
+def _curves(seeds: range, epochs: list[int], trained: list[Trained]) -> dict[str, Variable]:
+    def column(values: list[Any]) -> np.ndarray:
+        return np.array(values, dtype=float)
+
+    diverged = [math.nan if t.diverged_epoch is None else t.diverged_epoch for t in trained]
+    return {
+        "seed": Variable(("seed",), np.array(seeds), "seed of subset, initialisation and order"),
+        "epoch": Variable(("epoch",), np.array(epochs), "passes over the training set", "epoch"),
+        "train_loss": Variable(("seed", "epoch"), column([t.train_loss for t in trained]), "training loss"),
+        "test_error": Variable(("seed", "epoch"), column([t.test_error for t in trained]), "test error"),
+        "best_epoch": Variable(("seed",), column([epochs[t.best] for t in trained]), "epoch of the best test error", "epoch"),
+        "diverged_epoch": Variable(("seed",), column(diverged), "epoch at which the loss was not finite", "epoch"),
+    }
+
+
+def _stacked(trained: list[Trained]) -> Weights:
+    return {
+        f"{state}/{name}": torch.stack([t.weights[state][name] for t in trained]).cpu()
+        for state in STATES
+        for name in trained[0].weights[state]
+    }
+
+
+def load_net(
+    request: Mapping[str, Any], data: Prepared, weights: Weights, state: str, index: int, device: torch.device
+) -> torch.nn.Module:
+    """The net of a run in one of STATES, for the seed at position `index` of the range."""
+    model = make_net(request["net"], data, request["training"]["loss"], seed=0)
+    prefix = f"{state}/"
+    own: State = {name.removeprefix(prefix): t[index] for name, t in weights.items() if name.startswith(prefix)}
+    model.load_state_dict(own)
+    return model.to(device)

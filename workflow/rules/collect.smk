@@ -1,0 +1,32 @@
+rule request:
+    """Mark what a result is asked to be made from, where its own name has no digest.
+
+    A new mark makes the result anew, and the job that makes it clears the older marks: going back to an earlier
+    config is noticed too, without Snakemake's records and whatever the times of the files.
+    """
+    output:
+        touch("results/.requests/{result}.{digest}"),
+    message:
+        "request {wildcards.result}"
+
+
+rule collect:
+    """Merge the runs of a sweep into one labelled dataset."""
+    input:
+        request=lambda w: grid.sweep(w.sweep).mark,
+        stability=lambda w: [m.path for m in grid.sweep(w.sweep).measurements],
+        curves=lambda w: [m.run.curves for m in grid.sweep(w.sweep).measurements],
+    output:
+        "results/sweeps/{sweep}.nc",
+    log:
+        "results/logs/sweeps/{sweep}.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        request=lambda w: grid.sweep(w.sweep).json,
+        runs=lambda w: grid.sweep(w.sweep).runs_json,
+    message:
+        "collect sweep {wildcards.sweep}"
+    script:
+        "../scripts/collect.py"

@@ -1,0 +1,12 @@
+rule prepare:
+    """Prepare a dataset. Runs where snakemake runs: on a cluster only that machine has internet."""
+    output:
+        "results/datasets/{dataset}.{digest}.nc",
+    log:
+        "results/logs/datasets/{dataset}.{digest}.log",
+    params:
+        request=lambda w: grid.find(w.digest).json,
+    message:
+        "prepare dataset {wildcards.dataset}"
+    script:
+        "../scripts/prepare.py"

@@ -1,0 +1,13 @@
+import json
+
+from relative_stability import stages
+from relative_stability.logs import job_log
+
+with job_log(snakemake.log[0], "claims"):
+    stages.claims(
+        json.loads(snakemake.params.request),
+        mark=snakemake.input.request,
+        sweeps=[str(path) for path in snakemake.input.sweeps],
+        table=snakemake.output.table,
+        page=snakemake.output.page,
+    )

@@ -1,0 +1,12 @@
+import json
+
+from relative_stability import stages
+from relative_stability.logs import job_log
+
+with job_log(snakemake.log[0], f"collect {snakemake.wildcards.sweep}"):
+    stages.collect(
+        json.loads(snakemake.params.request),
+        json.loads(snakemake.params.runs),
+        mark=snakemake.input.request,
+        out=snakemake.output[0],
+    )

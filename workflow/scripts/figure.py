@@ -1,0 +1,14 @@
+import json
+
+from relative_stability import stages
+from relative_stability.logs import job_log
+
+with job_log(snakemake.log[0], f"figure {snakemake.wildcards.figure}"):
+    stages.figure(
+        json.loads(snakemake.params.request),
+        mark=snakemake.input.request,
+        sources=[str(path) for path in snakemake.input.sources],
+        pdf=snakemake.output.pdf,
+        png=snakemake.output.png,
+        numbers=snakemake.output.numbers,
+    )

@@ -1,0 +1,17 @@
+import json
+
+from relative_stability import stages
+from relative_stability.logs import job_log
+
+with job_log(snakemake.log[0], f"measure {snakemake.output[0]}"):
+    stages.measure(
+        json.loads(snakemake.params.request),
+        snakemake.wildcards.digest,
+        snakemake.params.run_digest,
+        dataset=snakemake.input.dataset,
+        curves=snakemake.input.curves,
+        weights=snakemake.input.weights,
+        out=snakemake.output[0],
+        device=snakemake.params.device,
+        threads=snakemake.threads,
+    )

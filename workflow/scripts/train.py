@@ -1,0 +1,15 @@
+import json
+
+from relative_stability import stages
+from relative_stability.logs import job_log
+
+with job_log(snakemake.log[0], f"train {snakemake.output.curves}"):
+    stages.train(
+        json.loads(snakemake.params.request),
+        snakemake.wildcards.digest,
+        dataset=snakemake.input.dataset,
+        curves=snakemake.output.curves,
+        weights=snakemake.output.weights,
+        device=snakemake.params.device,
+        threads=snakemake.threads,
+    )
