@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from relative_stability.nets import ARCHITECTURES
 from relative_stability.statistics import Estimate, exponent, geometric_mean, log_correlation, over_seeds
 from relative_stability.sweep import at_reference
 
@@ -79,7 +80,13 @@ def check(sweep: "xr.Dataset") -> list[Row]:
             if not linear:
                 add("1. R is about 1 at initialisation", subject, f"R at init, {where}", start, "1, within a factor of 2", (0.5, 2))
             end = _typical(cell["R"].sel(state="trained").isel(P=-1).values)
-            add("2. Training makes the net relatively stable", subject, f"R after training at P = {sizes[-1]:g}, {where}", end, "below 1", (0, 1))
+            quantity = f"R after training at P = {sizes[-1]:g}, {where}"
+            if linear:
+                add("7. Linear model", subject, quantity, end, "below 1", (0, 1))
+            elif ARCHITECTURES[str(cell["architecture"].values)].convolutional:
+                add("2. Training makes convolutional nets relatively stable", subject, quantity, end, "below 1", (0, 1))
+            else:
+                add("2. Fully connected nets do not follow", subject, quantity, end, "1 or more", (1, math.inf))
             for quantity, expected, bounds in _TRENDS:
                 values = cell[quantity].sel(state="trained")
                 claim = "7. Linear model" if linear else "4. With P, R falls, D hardly moves, G grows"

@@ -153,6 +153,7 @@ class Sweep(_Published):
             {
                 "dataset": m.run.dataset.name,
                 "net": m.run.net,
+                "architecture": m.run.net_options["architecture"],
                 "P": m.run.P,
                 "stability": m.path,
                 "stability_digest": m.digest,

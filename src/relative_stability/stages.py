@@ -93,7 +93,7 @@ def collect(request: Request, runs: Iterable[Mapping[str, Any]], mark: str, out:
             stability, curves = open_dataset(run["stability"], "measure"), open_dataset(run["curves"], "train")
             expect(run["stability"], stability.attrs, run["stability_digest"], remade_by="measure")
             expect(run["curves"], curves.attrs, run["curves_digest"], remade_by="train")
-            yield {key: run[key] for key in ("dataset", "net", "P")}, stability, curves
+            yield {key: run[key] for key in ("dataset", "net", "architecture", "P")}, stability, curves
 
     sweep = merge(cells())
     sweep.attrs.update(_attributes(request, _digest(mark)), sweep=request["sweep"])

@@ -20,14 +20,14 @@ RUN_ATTRIBUTES = ("request", "digest", "wall_time_s", "device", "stage")
 def collect(cells: Iterable[tuple[dict[str, Any], "xr.Dataset", "xr.Dataset"]]) -> "xr.Dataset":
     """Merge runs into dimensions dataset, net, P, seed, state, …
 
-    cells: for each run its labels (dataset, net, P), its stability with dimensions (seed, state, …) and its curves
+    cells: for each run its labels (dataset, net, architecture, P), its stability with dimensions (seed, state, …) and its curves
     with (seed, epoch). Test error and training loss are those of the state measured: epoch 0 at init, and after
     training the epoch of the best test error, or the last. Curves are kept against `record`, the number of the
     evaluation, with `epoch` beside them, as runs of different P are recorded at different epochs.
     """
     import xarray as xr
 
-    parts = []
+    parts, architectures = [], {}
     for labels, stability, curves in cells:
         part = stability.assign(_scores(curves, stability.attrs["trained_weights"]))
         records = curves[["train_loss", "test_error"]].rename(train_loss="loss_curve", test_error="error_curve")
@@ -40,9 +40,14 @@ def collect(cells: Iterable[tuple[dict[str, Any], "xr.Dataset", "xr.Dataset"]]) 
         part = part.drop_vars(shared).expand_dims({axis: [labels[axis]] for axis in AXES[:3]}).merge(part[shared])
         part.attrs = {key: value for key, value in stability.attrs.items() if key not in RUN_ATTRIBUTES}
         parts.append(part)
-    merged = xr.combine_by_coords(parts, combine_attrs="drop_conflicts", join="outer", coords="minimal", compat="override")
+        architectures[labels["net"]] = labels["architecture"]
+    merged = xr.combine_by_coords(
+        parts, combine_attrs="drop_conflicts", join="outer", coords="minimal", data_vars="minimal", compat="no_conflicts"
+    )
     assert isinstance(merged, xr.Dataset)
-    return _ordered(merged, parts)
+    merged = _ordered(merged, parts)
+    names = [architectures[str(net)] for net in merged["net"].values]
+    return merged.assign_coords(architecture=("net", names, {"long_name": "architecture of each net"}))
 
 
 def _scores(curves: "xr.Dataset", trained_weights: str) -> dict[str, "xr.DataArray"]:
@@ -101,11 +106,11 @@ def at_reference(sweep: "xr.Dataset") -> tuple["xr.Dataset", str]:
     """
     words = []
     if "cut" in sweep.dims:
-        sweep = sweep.isel(cut=int(sweep["cut"].argmin()))
+        sweep = sweep.isel(cut=int(np.argmin(sweep["cut"].values)))
         words.append(f"cut {int(sweep['cut'])}")
     for axis, units in (("displacement", " pixel"), ("magnitude", ""), ("norm", "")):
         if axis in sweep.dims:
-            sweep = sweep.isel({axis: int(abs(np.log(sweep[axis])).argmin())})
+            sweep = sweep.isel({axis: int(np.argmin(np.abs(np.log(sweep[axis].values))))})
             words.append(f"{axis} {float(sweep[axis]):g}{units}")
     return sweep, ", ".join(words)
 

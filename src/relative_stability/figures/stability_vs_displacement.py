@@ -18,7 +18,7 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
     """Means over seeds at the largest P and the lowest cut: (dataset, net, state, displacement)."""
     part = sweep.isel(P=-1)
     if "cut" in part.dims:
-        part = part.isel(cut=int(part["cut"].argmin()))
+        part = part.sel(cut=part["cut"].values.min())
     return summary(part, QUANTITIES)
 
 

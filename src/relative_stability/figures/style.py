@@ -37,7 +37,9 @@ def net_style(name: str, names: Sequence[str]) -> dict[str, Any]:
 
 def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """A figure with a grid of panels; returns it and its axes, (rows, columns)."""
+    # More air between panels than the default, so that labels of one do not lean on the next.
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.7), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
@@ -52,7 +54,7 @@ def log_axis(axes: "Axes", which: str, ticks: Iterable[float] | None = None) -> 
         axis.set_minor_locator(mpl.ticker.NullLocator())
     else:
         low, high = sorted(getattr(axes, f"get_{which}lim")())
-        if low > 0 and high / low < 30:
+        if low > 0 and high / low < 100:
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
 
 

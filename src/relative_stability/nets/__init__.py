@@ -5,19 +5,27 @@ ARCHITECTURES, and its options in the config's schema under `$defs/nets`.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relative_stability.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
 
-# name: (module, function)
+
+class Architecture(NamedTuple):
+    """Where a net is built, and whether it is convolutional: the theory claims other things of the two kinds."""
+
+    module: str
+    function: str
+    convolutional: bool
+
+
 ARCHITECTURES = {
-    "cnn": ("convolutional", "cnn"),
-    "fc": ("fully_connected", "fc"),
-    "lenet": ("convolutional", "lenet"),
-    "one_hidden": ("fully_connected", "one_hidden"),
+    "cnn": Architecture("convolutional", "cnn", True),
+    "fc": Architecture("fully_connected", "fc", False),
+    "lenet": Architecture("convolutional", "lenet", True),
+    "one_hidden": Architecture("fully_connected", "one_hidden", False),
 }
 
 
@@ -47,8 +55,8 @@ def build_net(
 
     if name not in ARCHITECTURES:
         raise InputError(f"net {name!r} is unknown; {nearest(name, ARCHITECTURES)}")
-    module, function = ARCHITECTURES[name]
-    build = getattr(import_module(f"relative_stability.nets.{module}"), function)
+    home = ARCHITECTURES[name]
+    build = getattr(import_module(f"relative_stability.nets.{home.module}"), home.function)
     with nullcontext() if seed is None else seeded_globally(seed, "init"):
         net: nn.Module = build(in_channels, num_classes, image_size, **options)
     return net

@@ -15,10 +15,11 @@ from relative_stability.datasets.prepared import Prepared
 from relative_stability.nets import build_net
 from relative_stability.randomness import generator
 from relative_stability.training.objective import Objective, output_count
+from relative_stability.training.optimizer import OPTIMIZERS
 
 State = dict[str, Tensor]
 STATES = ("init", "best", "last")
-EVALUATION_BATCH = 2048
+EVALUATION_BATCH = 128  # larger ones leave the cache and take several times as long
 
 
 class Trained(NamedTuple):
@@ -51,23 +52,6 @@ def make_net(net: Mapping[str, Any], data: Prepared, loss: str, seed: int) -> nn
     options = {key: value for key, value in net.items() if key not in ("architecture", "training")}
     _, channels, size, _ = data.images.shape
     return build_net(net["architecture"], channels, output_count(loss, data.classes), size, seed=seed, **options)
-
-
-def _optimizer(model: nn.Module, options: Mapping[str, Any]) -> torch.optim.Optimizer:
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": options["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
-    # Fused steps are one call for all parameters: these nets are small, and calls are what they cost.
-    if options["optimizer"] == "adam":
-        return torch.optim.Adam(groups, lr=options["learning_rate"], fused=True)
-    return torch.optim.SGD(groups, lr=options["learning_rate"], momentum=options["momentum"], fused=True)
-
-
-def _rate(options: Mapping[str, Any], step: int, steps: int) -> float:
-    """Learning rate at a step: lr, or lr (1 + cos(π step/steps))/2."""
-    rate: float = options["learning_rate"]
-    return rate * (1 + math.cos(math.pi * step / steps)) / 2 if options["schedule"] == "cosine" else rate
 
 
 def _snapshot(model: nn.Module) -> State:
@@ -121,26 +105,23 @@ def train_seed(
     batch_size = min(options["batch_size"], P)
     epochs = recorded_epochs(options["steps"], batch_size, P, options["evaluations"])
     total = epochs[-1] * math.ceil(P / batch_size)
-    optimizer, order = _optimizer(model, options), generator(seed, "order")
+    optimizer = OPTIMIZERS[options["optimizer"]](model, options, total)
+    order = generator(seed, "order")
 
     losses, errors = [math.nan] * len(epochs), [math.nan] * len(epochs)
     weights = {"init": _snapshot(model)}
-    best, diverged, step = 0, None, 0
+    best, diverged = 0, None
     model.train()
     for epoch in range(epochs[-1] + 1):
         if epoch > 0:
             epoch_loss = torch.zeros((), device=device)
             for indices in torch.randperm(P, generator=order).to(device).split(batch_size):
-                for group in optimizer.param_groups:
-                    group["lr"] = _rate(options, step, total)
                 initial = None if train.initial is None else train.initial[indices]
                 outputs = objective.outputs(model(train.images[indices]), initial)
                 loss = objective.value(outputs, train.labels[indices])
-                optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
                 epoch_loss += loss.detach()  # stays on the device: one look at it in an epoch
-                step += 1
             if not torch.isfinite(epoch_loss):
                 diverged = epoch
                 break
