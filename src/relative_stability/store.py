@@ -107,8 +107,10 @@ def read(path: str | Path, remade_by: str = "") -> tuple[dict[str, Variable], di
                 values = np.asarray(item[...])
                 if "dtype" in item.ncattrs() and item.getncattr("dtype") == "bool":
                     values = values.astype(bool)
-                words = {key: item.getncattr(key) for key in ("long_name", "units") if key in item.ncattrs()}
-                variables[name] = Variable(item.dimensions, values, **words)
+                if values.dtype == object:
+                    values = values.astype(str)
+                words = (str(item.getncattr(key)) if key in item.ncattrs() else "" for key in ("long_name", "units"))
+                variables[name] = Variable(item.dimensions, values, *words)
             return variables, {key: file.getncattr(key) for key in file.ncattrs()}
     except (OSError, RuntimeError) as error:
         raise broken(path, remade_by, error) from error
@@ -128,16 +130,18 @@ def expect(path: str | Path, attributes: Mapping[str, Any], digest: str, remade_
 
 
 def to_dataset(variables: Mapping[str, Variable], attributes: Attributes) -> "xr.Dataset":
-    """The same as an xarray Dataset; a variable named like its only dimension becomes a coordinate."""
+    """The same as an xarray Dataset; a variable named like its only dimension becomes a coordinate, and so do those
+    that the attribute `coordinates` names."""
     import xarray as xr
 
     labelled = {}
     for name, variable in variables.items():
         words = {"long_name": variable.long_name, "units": variable.units}
         labelled[name] = (variable.dims, variable.values, {k: v for k, v in words.items() if v})
-    coordinates = {name: item for name, item in labelled.items() if item[0] == (name,)}
+    others = str(attributes.get("coordinates", "")).split()
+    coordinates = {name: item for name, item in labelled.items() if item[0] == (name,) or name in others}
     rest = {name: item for name, item in labelled.items() if name not in coordinates}
-    return xr.Dataset(rest, coordinates, dict(attributes))
+    return xr.Dataset(rest, coordinates, {key: item for key, item in attributes.items() if key != "coordinates"})
 
 
 def write_dataset(path: str | Path, dataset: "xr.Dataset") -> None:
@@ -151,7 +155,10 @@ def write_dataset(path: str | Path, dataset: "xr.Dataset") -> None:
         )
         for name, item in dataset.variables.items()
     }
-    write(path, variables, {str(key): value for key, value in dataset.attrs.items()})
+    attributes = {str(key): value for key, value in dataset.attrs.items()}
+    if others := sorted(str(name) for name in dataset.coords if name not in dataset.dims):
+        attributes["coordinates"] = " ".join(others)  # the convention that xr.open_dataset follows
+    write(path, variables, attributes)
 
 
 def open_dataset(path: str | Path, remade_by: str = "") -> "xr.Dataset":

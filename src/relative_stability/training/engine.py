@@ -109,7 +109,7 @@ def train_seed(
     order = generator(seed, "order")
 
     losses, errors = [math.nan] * len(epochs), [math.nan] * len(epochs)
-    weights = {"init": _snapshot(model)}
+    weights = dict.fromkeys(STATES, _snapshot(model))
     best, diverged = 0, None
     model.train()
     for epoch in range(epochs[-1] + 1):

@@ -1,0 +1,26 @@
+"""What the tests share: the repository, the config's schema, and small nets and images."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from relative_stability.config import Schema
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def schema() -> Schema:
+    return Schema(ROOT / "workflow/schemas/config.schema.yaml")
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    """Twelve white images, (12, 2, 16, 16)."""
+    return torch.randn(12, 2, 16, 16, generator=torch.Generator().manual_seed(3))

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+
+from relative_stability import InputError, datasets
+from relative_stability.datasets import Facts
+from relative_stability.datasets.linear import STRIPE, label
+from relative_stability.datasets.prepared import open_prepared, write_prepared
+
+DIGITS = {"image_size": 16}
+LINEAR = {"dimension": 5, "train_size": 300, "test_size": 4000, "seed": 0}
+OPTIONS = {"digits": DIGITS, "interface": LINEAR, "stripe": LINEAR}
+
+
+@pytest.fixture(params=sorted(datasets.SOURCES))
+def source(request):
+    return request.param
+
+
+def test_facts_are_those_of_the_samples(source):
+    facts, samples = datasets.facts(source, **OPTIONS[source]), datasets.load(source, **OPTIONS[source])
+    assert samples.images.shape[1:] == (facts.channels, facts.image_size, facts.image_size)
+    assert (~samples.test).sum() == facts.train_size
+    assert samples.test.sum() == facts.test_size
+    assert set(np.unique(samples.labels)) == set(range(facts.classes))
+    assert len(samples.class_names) == facts.classes
+
+
+def test_loading_twice_gives_the_same(source):
+    first, second = (datasets.load(source, **OPTIONS[source]) for _ in range(2))
+    for a, b in zip(first[:3], second[:3], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_digits_are_the_known_ones():
+    samples = datasets.load("digits", image_size=8)
+    assert np.bincount(samples.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert samples.test.sum() == 697
+    # At their own size nothing is interpolated: ink 0 to 16 becomes 0 to 255.
+    assert set(np.unique(samples.images)) <= {round(ink * 255 / 16) for ink in range(17)}
+    assert samples.images.mean() / 255 * 16 == pytest.approx(4.884, abs=0.01)
+
+
+def test_digits_of_another_content_are_refused(monkeypatch):
+    monkeypatch.setattr("relative_stability.datasets.digits.CHECKSUM", "0" * 64)
+    with pytest.raises(InputError, match="sha256 87ff.* expected 0000"):
+        datasets.load("digits", image_size=8)
+
+
+def test_enlarging_keeps_the_ink():
+    small, large = (datasets.load("digits", image_size=size).images for size in (8, 16))
+    assert large.mean() == pytest.approx(small.mean(), rel=0.02)
+
+
+def test_labels_of_the_linear_model_depend_on_the_first_input_alone():
+    x = np.array([-1, -0.31, -0.29, 0.1, 1.18, 1.19])
+    assert label("interface", x).tolist() == [0, 0, 0, 1, 1, 1]
+    assert label("stripe", x).tolist() == [1, 1, 0, 0, 0, 1]
+    assert STRIPE == (-0.3, 1.18549)
+    # The stripe's ends are chosen so that both classes are equally likely.
+    assert datasets.load("stripe", **LINEAR).labels.mean() == pytest.approx(0.5, abs=0.03)
+
+
+def test_stored_and_opened(tmp_path, source):
+    facts, samples = datasets.facts(source, **OPTIONS[source]), datasets.load(source, **OPTIONS[source])
+    write_prepared(tmp_path / "d.nc", samples, facts, {"digest": "abc"})
+    data = open_prepared(tmp_path / "d.nc")
+    assert np.array_equal(data.images.numpy(), samples.images)
+    assert data.classes == facts.classes
+    assert data.uninformative == facts.uninformative
+    train = torch.nonzero(~data.test).flatten()
+    if samples.images.dtype == np.uint8:
+        seen = data.seen(train, torch.device("cpu"))
+        assert float(seen.mean()) == pytest.approx(0, abs=1e-4)
+        assert float(seen.std()) == pytest.approx(1, abs=1e-3)
+    else:
+        assert torch.equal(data.seen(train, torch.device("cpu")), data.images[train])
+
+
+def test_subsets_are_nested_random_and_of_their_split(tmp_path):
+    samples = datasets.load("digits", **DIGITS)
+    write_prepared(tmp_path / "d.nc", samples, datasets.facts("digits", **DIGITS), {})
+    data = open_prepared(tmp_path / "d.nc")
+    small, large, other = (data.training_subset(P, seed) for P, seed in ((32, 0), (512, 0), (32, 1)))
+    assert torch.equal(small, large[:32])
+    assert not torch.equal(small, other)
+    assert not data.test[large].any() and len(set(large.tolist())) == 512
+    assert data.test[data.test_subset(100, 0)].all()
+
+
+def test_unknown_source_gets_the_list():
+    with pytest.raises(InputError, match="'digit' is unknown; did you mean 'digits'"):
+        datasets.facts("digit")
+
+
+def test_facts_name_sizes():
+    assert datasets.facts("digits", image_size=16) == Facts(1100, 697, 1, 16, 10)

@@ -1,0 +1,52 @@
+"""A made-up sweep with known laws, for tests of what is drawn from and claimed of one."""
+
+import numpy as np
+import xarray as xr
+
+from relative_stability.sweep import collect
+
+
+def made_up(nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), linear=False, cuts=(3,)):
+    """R = P^-½ after training and 1 before; D = 0.1; test error = 0.5 P^-½; noise of 2 % from seed to seed."""
+    generator = np.random.default_rng(0)
+    axis = "magnitude" if linear else "displacement"
+    dims = ("seed", "state", axis) if linear else ("seed", "state", "cut", axis)
+    shape = (seeds, 2, 2) if linear else (seeds, 2, len(cuts), 2)
+    cells = []
+    for net in nets:
+        for size in sizes:
+            noise = np.exp(0.02 * generator.standard_normal(shape))
+            state = np.array([1, size**-0.5]).reshape(1, 2, *[1] * (len(shape) - 2))
+            bad = np.array([(net, size, seed) in diverged for seed in range(seeds)])
+            trained = np.stack([np.zeros(seeds, bool), bad], 1).reshape(seeds, 2, *[1] * (len(shape) - 2))
+            r, d = np.where(trained, np.nan, state * noise), np.where(trained, np.nan, 0.1 * noise)
+            interval = np.stack([r * 0.9, r * 1.1], -1)
+            stability = xr.Dataset(
+                {
+                    "R": (dims, r), "D": (dims, d), "G": (dims, d / r),
+                    "R_interval": ((*dims, "bound"), interval),
+                },
+                {
+                    "seed": range(seeds), "state": ["init", "trained"],
+                    axis: (axis, [0.5, 1.0], {"units": "pixel"}), **({} if linear else {"cut": list(cuts)}),
+                },
+                {"trained_weights": "best", "perturbation": "made up", "digest": "x"},
+            )  # fmt: skip
+            if linear:
+                stability["compression"] = ("seed", "state"), np.stack([np.ones(seeds), np.full(seeds, size**0.5)], 1)
+                weights = generator.standard_normal((seeds, 2, 20, 5))
+                stability["hidden_weight"] = ("seed", "state", "neuron", "feature"), weights
+            error = np.stack([np.full(seeds, 0.9), 0.5 * size**-0.5 * np.exp(0.02 * generator.standard_normal(seeds))], 1)
+            error[bad, 1] = np.nan
+            curves = xr.Dataset(
+                {
+                    "train_loss": (("seed", "epoch"), error), "test_error": (("seed", "epoch"), error),
+                    "best_epoch": ("seed", np.where(bad, 0.0, size)),
+                    "diverged_epoch": ("seed", np.where(bad, 7.0, np.nan)),
+                },
+                {"seed": range(seeds), "epoch": [0, size]},
+            )  # fmt: skip
+            cells.append(({"dataset": "digits", "net": net, "architecture": net, "P": size}, stability, curves))
+    sweep = collect(cells)
+    sweep.attrs["sweep"] = "made_up"
+    return sweep

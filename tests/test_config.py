@@ -1,0 +1,130 @@
+import copy
+
+import pytest
+import yaml
+
+from relative_stability import InputError
+from relative_stability.config import check_config
+from relative_stability.datasets import SOURCES
+from relative_stability.figures import KINDS
+from relative_stability.grid import build_grid, parse_seeds, seed_ranges
+from relative_stability.nets import ARCHITECTURES
+from relative_stability.perturbations import NAMES
+from relative_stability.stability import ESTIMATORS
+from relative_stability.training.optimizer import OPTIMIZERS
+
+BASE = {
+    "nets": {"fc": {"depth": 2}},
+    "sweeps": {"default": {"datasets": ["digits"], "nets": ["fc"], "P": [16, 64], "seeds": "0-1"}},
+    "figures": {"error_vs_P": {"sweep": "default"}},
+}
+
+
+def changed(path, value):
+    config = copy.deepcopy(BASE)
+    *parents, last = path.split(".")
+    node = config
+    for key in parents:
+        node = node.setdefault(key, {})
+    node[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("sweps", {}, r"key 'sweps' is unknown; did you mean 'sweeps'\?"),
+        ("training.learning_rat", 1, r"training: key 'learning_rat' is unknown; did you mean 'learning_rate'\?"),
+        ("nets.fc.widht", 1, r"nets\.fc: key 'widht' is unknown; did you mean 'width'\?"),
+        ("nets.fc.training", {"lr": 1}, r"nets\.fc\.training: key 'lr' is unknown; known: .*learning_rate"),
+        ("stability.cuts", [3], r"stability: key 'cuts' is unknown; did you mean 'cut'\?"),
+        ("sweeps.default.seed", 1, r"sweeps\.default: key 'seed' is unknown; did you mean 'seeds'\?"),
+        ("sweeps.default.nets", ["lenett"], r"net 'lenett' is not defined; did you mean 'lenet'\? Known: .*cnn"),
+        ("sweeps.default.datasets", ["mnst"], r"dataset 'mnst' is not defined; known: digits, interface, stripe"),
+        ("stability.perturbation", "rotation", r"'rotation' is unknown; known: diffeomorphism, noise, subspace"),
+        ("nets.mine", {"architecture": "cn"}, r"nets\.mine: architecture 'cn' is unknown; did you mean 'cnn'\?"),
+        ("sweeps.default.P", [2000], r"sweeps\.default\.P: 2000 is more than the 1100 training samples of dataset 'digits'"),
+        ("sweeps.default.P", [0], r"sweeps\.default\.P\.0 = 0 is refused: 1 or more is needed"),
+        ("sweeps.default.P", [-5], r"sweeps\.default\.P\.0 = -5 is refused: 1 or more is needed"),
+        ("sweeps.default.P", [32, 64, 32], r"sweeps\.default\.P: 32 is listed twice"),
+        ("sweeps.default.P", [], r"sweeps\.default\.P is empty"),
+        ("sweeps.default.nets", [], r"sweeps\.default\.nets is empty"),
+        ("sweeps.default.seeds", "3-1", r"seeds '3-1' runs backwards; write 1-3"),
+        ("sweeps.default.seeds", "a-b", r"seeds 'a-b' is no range; write first-last"),
+        ("sweeps.default.seeds", ["0-3", "2-5"], r"seeds 0-3 and 2-5 overlap"),
+        ("stability.displacement", [0], r"stability\.displacement\.0 = 0 is refused: more than 0 is needed"),
+        ("stability.cut", [1], r"stability\.cut\.0 = 1 is refused: 2 or more is needed"),
+        ("stability.cut", [12], r"dataset 'digits': cut = 12 is too high for images of 16 pixels"),
+        ("stability.images", 5000, r"images: 5000 is more than the 697 test samples of dataset 'digits'"),
+        ("stability.perturbation", "subspace", r"subspace needs uninformative inputs, and dataset 'digits' names none"),
+        ("training.loss", "hinge", r"hinge needs two classes, and dataset 'digits' has 10"),
+        ("training.learning_rate", -1, r"training\.learning_rate = -1 is refused: more than 0 is needed"),
+        ("training.optimizer", "sdg", r"training\.optimizer: 'sdg' is unknown; did you mean 'sgd'\?"),
+        ("sweeps", {}, r"sweeps is missing or empty in the config"),
+        ("figures.error_vs_P.sweep", "defualt", r"figures\.error_vs_P\.sweep: 'defualt' is not defined; did you mean 'default'\?"),
+        ("figures.eror_vs_P", {"sweep": "default"}, r"figures\.eror_vs_P: kind 'eror_vs_P' is unknown; did you mean 'error_vs_P'\?"),
+    ],
+)  # fmt: skip
+def test_bad_config_is_one_sentence_that_names_the_key(schema, path, value, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        build_grid(changed(path, value), schema)
+    assert "\n" not in str(caught.value)
+
+
+def test_displacements_beyond_the_temperature_range_warn_with_the_bound(schema):
+    grid = build_grid(changed("stability.displacement", [1, 2.5]), schema)
+    assert any("displacement 2.5 lies outside the useful range of 0.5 to 1.698 pixels" in w for w in grid.warnings)
+    assert not build_grid(changed("stability.displacement", [1]), schema).warnings
+
+
+def test_defaults_are_filled_in_and_overrides_keep_the_rest(schema):
+    config = check_config(changed("nets.fc.training", {"learning_rate": 0.2}), schema)
+    assert config["nets"]["fc"]["width"] == 64
+    # The architecture's own training stays where it is not overridden.
+    assert config["nets"]["fc"]["training"] == {
+        "optimizer": "adam", "learning_rate": 0.2, "weight_decay": 0, "schedule": "constant"
+    }  # fmt: skip
+    assert config["training"]["momentum"] == 0.9
+
+
+def test_every_shipped_config_is_valid(schema, root):
+    files = sorted((root / "config").glob("*.yaml"))
+    assert files
+    for file in files:
+        grid = build_grid(yaml.safe_load(file.read_text()), schema)
+        assert grid.sweeps, file
+        assert not grid.warnings, file
+
+
+def test_schema_and_code_name_the_same_things(schema):
+    stability = schema.part("stability")["properties"]
+    assert set(schema.part("datasets")) == set(SOURCES)
+    assert set(schema.part("nets")) == set(ARCHITECTURES)
+    assert set(stability["perturbation"]["enum"]) == set(NAMES)
+    assert set(stability["estimator"]["enum"]) == set(ESTIMATORS)
+    assert set(schema.part("training")["properties"]["optimizer"]["enum"]) == set(OPTIMIZERS)
+    figures = schema.root["properties"]["figures"]["additionalProperties"]["properties"]
+    assert set(figures["kind"]["enum"]) == set(KINDS)
+
+
+def objects(node, path=""):
+    if isinstance(node, dict):
+        if node.get("type") == "object" and "properties" in node:
+            yield path, node
+        for key, item in node.items():
+            yield from objects(item, f"{path}/{key}")
+
+
+def test_schema_is_strict_and_every_option_is_described(schema):
+    found = list(objects(schema.root))
+    assert len(found) > 6
+    for path, node in found:
+        assert node.get("additionalProperties") is False, path
+        for key, option in node["properties"].items():
+            assert "$ref" in option or option.get("description"), f"{path}/{key}"
+
+
+def test_seed_ranges():
+    assert list(parse_seeds("2-4")) == [2, 3, 4]
+    assert seed_ranges(["4-7", "0-3", 9]) == ["0-3", "4-7", "9"]
+    assert seed_ranges(5) == ["5"]

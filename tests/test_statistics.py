@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from relative_stability.statistics import exponent, geometric_mean, geometric_spread, log_correlation
+
+
+def test_geometric_mean_and_spread_leave_out_what_is_missing():
+    values = np.array([[1.0, 100.0, np.nan], [np.nan, np.nan, np.nan], [2.0, 2.0, 2.0]])
+    np.testing.assert_allclose(geometric_mean(values, axis=1), [10, np.nan, 2])
+    spread = geometric_spread(values, axis=1)
+    assert spread[0] == pytest.approx(np.exp(np.log([1, 100]).std(ddof=1)))
+    assert spread[2] == pytest.approx(1)
+
+
+def test_exponent_of_a_power_law_and_its_interval():
+    sizes = np.array([32.0, 128, 512, 2048])
+    noise = np.exp(0.05 * np.random.default_rng(0).standard_normal((4, 6)))
+    found = exponent(sizes, 3 * sizes[:, None] ** -0.7 * noise)
+    assert found.low < -0.7 < found.high
+    assert found.high - found.low < 0.1
+    assert found.runs == 24
+    assert exponent(sizes, sizes[:, None] ** 0.5).value == pytest.approx(0.5)
+
+
+def test_exponent_needs_three_sizes_and_skips_missing_runs():
+    sizes = np.array([32.0, 128, 512])
+    values = sizes[:, None] ** -1.0 * np.ones((3, 2))
+    values[0, 0] = np.nan
+    assert exponent(sizes, values).value == pytest.approx(-1)
+    assert exponent(sizes, values).runs == 5
+    values[0] = np.nan
+    assert np.isnan(exponent(sizes, values).value)
+
+
+def test_one_seed_has_no_interval():
+    found = exponent(np.array([1.0, 2, 4]), np.array([[1.0], [2], [4]]))
+    assert found.value == pytest.approx(1)
+    assert np.isnan(found.low) and np.isnan(found.high)
+
+
+def test_correlation_is_pearsons_of_the_logarithms():
+    generator = np.random.default_rng(1)
+    x = np.exp(generator.standard_normal((5, 4)))
+    y = x**0.5 * np.exp(0.3 * generator.standard_normal((5, 4)))
+    found = log_correlation(x, y)
+    assert found.value == pytest.approx(stats.pearsonr(np.log(x).ravel(), np.log(y).ravel()).statistic)
+    assert found.low < found.value < found.high
+    y[0] = np.nan
+    y[1, 0] = 0  # an error of zero has no logarithm
+    assert log_correlation(x, y).runs == 16

@@ -1,0 +1,82 @@
+"""A clone of the project with the golden run done, and a way to ask Snakemake what it would do."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIG = "config/test.yaml"
+
+
+@dataclass
+class Project:
+    """A copy of the project in a folder of its own, run with its own source."""
+
+    path: Path
+
+    def snakemake(self, *arguments: str, config: str | None = CONFIG) -> subprocess.CompletedProcess[str]:
+        """Run snakemake as a user does, with the environment's own commands and this copy's package."""
+        command = [sys.executable, "-m", "snakemake", *arguments, *(["--configfile", config] if config else [])]
+        environment = {**os.environ, "PYTHONPATH": str(self.path / "src")}
+        return subprocess.run(command, cwd=self.path, env=environment, text=True, capture_output=True, timeout=600)
+
+    def jobs(self, config: str = CONFIG, *arguments: str) -> dict[str, int]:
+        """What a dry run would do: jobs by rule, without `all` and the marks of what is requested."""
+        result = self.snakemake("--dry-run", *arguments, config=config)
+        assert result.returncode == 0, result.stdout + result.stderr
+        text = result.stdout + result.stderr
+        if "Nothing to be done" in text:
+            return {}
+        table = text[text.index("Job stats:") :]
+        found = dict(re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE))
+        return {rule: int(count) for rule, count in found.items() if rule not in ("all", "total", "request")}
+
+    def refused(self, config: str) -> str:
+        """What snakemake says of a config that it refuses, before any job starts."""
+        result = self.snakemake("--dry-run", config=config)
+        assert result.returncode != 0, result.stdout
+        assert "Job stats" not in result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    @contextmanager
+    def edited(self, file: str, old: str, new: str) -> Iterator[str]:
+        """A file with one text replaced, and put back with its time. Yields its path."""
+        path = self.path / file
+        text, times = path.read_text(), (path.stat().st_atime, path.stat().st_mtime)
+        assert text.count(old) >= 1, f"{file} has no {old!r}"
+        path.write_text(text.replace(old, new, 1))
+        try:
+            yield file
+        finally:
+            path.write_text(text)
+            os.utime(path, times)
+
+
+def copy_project(target: Path) -> Project:
+    """The project's files as they are now, without results and environment."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    for name in names:
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return Project(target)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Project:
+    """The golden run of config/test.yaml, really run."""
+    project = copy_project(tmp_path_factory.mktemp("golden") / "project")
+    result = project.snakemake()
+    assert result.returncode == 0, result.stdout + result.stderr
+    return project

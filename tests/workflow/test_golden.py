@@ -1,0 +1,120 @@
+"""The golden run, opened and checked: dimensions, coordinates, values, and what every file says of itself."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import relative_stability as rs
+from relative_stability.store import read_tensors
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def results(finished):
+    return finished.path / "results"
+
+
+@pytest.fixture(scope="module")
+def default(results):
+    return rs.open_sweep(results / "sweeps/default.nc")
+
+
+def test_every_promised_file_is_there(results):
+    for figure in ("twins", "stability_vs_P", "error_vs_R", "neurons"):
+        for suffix in ("pdf", "png", "nc"):
+            assert (results / f"figures/{figure}.{suffix}").stat().st_size > 1000
+    assert (results / "claims.md").read_text().startswith("# Claims")
+    assert (results / "claims.csv").read_text().startswith("claim,sweep,")
+    assert len(list(results.glob("training/digits/*/P*/seeds0-1.*.safetensors"))) == 4
+    assert not list(results.rglob("*.tmp"))
+
+
+def test_the_sweep_has_the_layout_of_the_design(default):
+    assert dict(default.R.sizes) == {"dataset": 1, "net": 2, "P": 2, "seed": 2, "state": 2, "cut": 1, "displacement": 2}
+    assert default.net.values.tolist() == ["fc", "cnn"]
+    assert default.P.values.tolist() == [16, 64]
+    assert default.state.values.tolist() == ["init", "trained"]
+    one = default.R.sel(dataset="digits", net="cnn", state="trained", cut=3).mean("seed")
+    assert one.sizes == {"P": 2, "displacement": 2}
+    for name in ("D", "G", "R", "R_interval", "test_error", "train_loss"):
+        assert default[name].attrs["long_name"] and default[name].attrs["units"], name
+
+
+def test_the_numbers_make_sense(default):
+    assert np.isfinite(default.R).all() and (default.R > 0).all()
+    np.testing.assert_allclose(default.R, default.D / default.G)
+    low, high = default.R_interval.sel(bound="lower"), default.R_interval.sel(bound="upper")
+    assert (low <= default.R).all() and (default.R <= high).all()
+    # A seed starts from the same weights at every P, and is measured on the same images.
+    initial = default.R.sel(state="init")
+    np.testing.assert_allclose(initial.isel(P=0), initial.isel(P=1))
+    assert float(default.test_error.sel(state="trained").isel(P=-1).mean()) < 0.7 < float(
+        default.test_error.sel(state="init").mean()
+    )
+    assert not default.diverged.any()
+
+
+def test_the_linear_sweep_holds_weights_and_their_compression(results):
+    linear = rs.open_sweep(results / "sweeps/linear.nc")
+    assert dict(linear.hidden_weight.sizes)["neuron"] == 50
+    initial, trained = linear["compression"].sel(state="init"), linear["compression"].sel(state="trained")
+    assert float(abs(np.log(initial)).max()) < 0.5
+    assert (trained.isel(P=-1) > initial.isel(P=-1)).all()
+    assert linear.R.dims[-1] == "magnitude"
+
+
+def test_every_result_says_what_made_it(results):
+    files = [p for folder in ("training", "stability", "datasets") for p in results.glob(f"{folder}/**/*.nc")]
+    assert len(files) == 6 + 6 + 2
+    for path in files:
+        with xr.open_dataset(path) as found:
+            assert found.attrs["digest"] in path.name
+            assert json.loads(found.attrs["request"])["stage"] == found.attrs["stage"]
+            assert found.attrs["package_version"] == rs.__version__
+            if found.attrs["stage"] in ("train", "measure"):
+                assert found.attrs["device"] == "cpu" and found.attrs["torch_version"]
+                assert found.attrs["wall_time_s"] > 0
+
+
+def test_weights_can_be_loaded_into_the_net(results):
+    (path,) = results.glob("training/digits/cnn/P64/*.safetensors")
+    tensors, attributes = read_tensors(path)
+    request = json.loads(attributes["request"])
+    assert request["P"] == 64
+    net = rs.build_net("cnn", 1, 10, 12, seed=0, width=request["net"]["width"])
+    net.load_state_dict({k.removeprefix("best/"): t[1] for k, t in tensors.items() if k.startswith("best/")})
+    assert {key.split("/")[0] for key in tensors} == {"init", "best", "last"}
+
+
+def test_logs_say_who_ran_and_how_it_went(results):
+    (log,) = results.glob("logs/training/digits/cnn/P64/*.log")
+    first, *rest = log.read_text().splitlines()
+    assert f"relative-stability {rs.__version__}, commit" in first
+    assert any("test error" in line for line in rest)
+    assert list(results.glob("benchmarks/training/digits/cnn/P64/*.tsv"))
+
+
+def test_training_again_gives_the_same_bits(finished, results):
+    """Same config, same numbers: one run removed and made again."""
+    (curves,) = results.glob("training/digits/fc/P64/*.nc")
+    (weights,) = results.glob("training/digits/fc/P64/*.safetensors")
+    before = read_tensors(weights)[0]
+    with xr.open_dataset(curves) as found:
+        errors = found.test_error.values
+    kept = {path: path.read_bytes() for path in (curves, weights)}
+    times = {path: path.stat() for path in kept}
+    curves.unlink()
+    weights.unlink()
+    result = finished.snakemake(str(curves.relative_to(finished.path)))
+    assert result.returncode == 0, result.stderr
+    assert all(tensor.equal(before[name]) for name, tensor in read_tensors(weights)[0].items())
+    with xr.open_dataset(curves) as found:
+        np.testing.assert_array_equal(found.test_error.values, errors)
+    import os
+
+    for path, content in kept.items():
+        path.write_bytes(content)
+        os.utime(path, (times[path].st_atime, times[path].st_mtime))

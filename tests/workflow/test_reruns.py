@@ -1,0 +1,124 @@
+"""What reruns when: the table of the design, by dry runs on a finished run."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.workflow.conftest import CONFIG, Project, copy_project
+
+pytestmark = pytest.mark.workflow
+
+DRAWN = {"collect": 1, "figure": 2, "claims": 1}  # figures of one sweep: stability_vs_P and error_vs_R
+
+
+def test_a_second_run_does_nothing(finished):
+    assert finished.jobs() == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("P: [16, 64]", "P: [16, 32, 64]", {"train": 2, "measure": 2, **DRAWN}),
+        ("seeds: 0-1", "seeds: [0-1, 2-3]", {"train": 4, "measure": 4, **DRAWN}),
+        ("nets: [fc, cnn]", "nets: [fc, cnn, lenet]", {"train": 2, "measure": 2, **DRAWN}),
+        ("cnn: {width: 0.5}", "cnn: {width: 0.5, training: {learning_rate: 0.05}}", {"train": 2, "measure": 2, **DRAWN}),
+        ("displacement: [0.5, 1]", "displacement: [0.5, 1.2]", {"measure": 4, **DRAWN}),
+        ("image_size: 12", "image_size: 14", {"prepare": 1, "train": 4, "measure": 4, **DRAWN, "figure": 3}),
+        ("twins: {sweep: default}", "again: {kind: twins, sweep: default}", {"figure": 1}),
+        ("# The golden run", "# A comment", {}),
+    ],
+    ids=["P", "seeds", "net", "learning rate", "displacements", "dataset", "figure", "comment"],
+)
+def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expected):
+    with finished.edited(CONFIG, old, new):
+        assert finished.jobs() == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("src/relative_stability/figures/style.py", "font_scale=1.05", "font_scale=1.1", {"figure": 4}),
+        ("src/relative_stability/figures/style.py", "# Colour-blind safe", "# Safe", {}),
+        ("src/relative_stability/claims.py", "MIN_NETS = 5", "MIN_NETS = 2", {"claims": 1}),
+        ("src/relative_stability/training/engine.py", "# stays on the device", "# on the device", {}),
+        ("src/relative_stability/training/engine.py", "Train from scratch.", "Train.", {}),
+        ("src/relative_stability/versions.py", '"train": 1', '"train": 2', {"train": 6, "measure": 6, "collect": 2, "figure": 3, "claims": 1}),
+        ("src/relative_stability/versions.py", '"measure": 1', '"measure": 2', {"measure": 6, "collect": 2, "figure": 3, "claims": 1}),
+        ("src/relative_stability/versions.py", '"collect": 1', '"collect": 2', {"collect": 2, "figure": 3, "claims": 1}),
+    ],
+    ids=["figure style", "figure comment", "claim", "comment", "docstring", "train version", "measure version", "collect version"],
+)  # fmt: skip
+def test_an_edit_of_the_code_reruns_what_it_means(finished, file, old, new, expected):
+    with finished.edited(file, old, new):
+        assert finished.jobs() == expected
+
+
+def test_touched_files_rerun_nothing(finished):
+    for pattern in ("workflow/scripts/*.py", "workflow/rules/*.smk", "src/**/*.py", "Snakefile", "config/*.yaml"):
+        for path in finished.path.glob(pattern):
+            path.touch()
+    assert finished.jobs() == {}
+
+
+def test_two_options_that_swap_values_are_noticed_and_back_again_cost_nothing(finished):
+    old = "training: {learning_rate: 50, momentum: 0, weight_decay: 0,"
+    new = "training: {learning_rate: 50, momentum: 0, weight_decay: 0.1,"
+    swapped = "training: {learning_rate: 0.1, momentum: 0, weight_decay: 50,"
+    with finished.edited(CONFIG, old, new):
+        first = finished.jobs()
+    with finished.edited(CONFIG, old, swapped):
+        second = finished.jobs()
+    assert first == second == {"train": 2, "measure": 2, "collect": 1, "figure": 1, "claims": 1}
+    assert finished.jobs() == {}
+
+
+def test_snakemakes_own_records_may_be_lost(finished):
+    shutil.move(finished.path / ".snakemake", finished.path / "records")
+    try:
+        assert finished.jobs() == {}
+        with finished.edited(CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]"):
+            assert finished.jobs() == {"measure": 4, **DRAWN}
+    finally:
+        shutil.rmtree(finished.path / ".snakemake", ignore_errors=True)
+        shutil.move(finished.path / "records", finished.path / ".snakemake")
+
+
+@pytest.fixture
+def elsewhere(finished, tmp_path) -> Project:
+    """Another clone, with the results copied there and their times kept."""
+    project = copy_project(tmp_path / "elsewhere")
+    shutil.copytree(finished.path / "results", project.path / "results", dirs_exist_ok=True)
+    return project
+
+
+def test_results_copied_to_another_clone_are_simply_there(elsewhere):
+    assert elsewhere.jobs() == {}
+
+
+def test_a_run_added_and_taken_back_for_real(elsewhere):
+    """Going back to an earlier config redraws from what is there, even with Snakemake's records lost."""
+    changes = (CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]")
+    with elsewhere.edited(*changes):
+        result = elsewhere.snakemake()
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert elsewhere.jobs() == {}
+    shutil.rmtree(elsewhere.path / ".snakemake")
+    assert elsewhere.jobs() == DRAWN
+    result = elsewhere.snakemake()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert elsewhere.jobs() == {}
+    with elsewhere.edited(*changes):
+        assert elsewhere.jobs() == DRAWN
+
+
+def test_a_lost_result_is_remade_and_nothing_else(elsewhere):
+    (stability,) = elsewhere.path.glob("results/stability/output/digits/cnn/P64/*.nc")
+    stability.unlink()
+    assert elsewhere.jobs() == {"measure": 1, **DRAWN}
+
+
+def test_times_of_a_dataset_mean_nothing(elsewhere):
+    for path in elsewhere.path.glob("results/datasets/*.nc"):
+        os.utime(path)
+    assert elsewhere.jobs() in ({}, {"figure": 1})  # `twins` is drawn from the dataset itself

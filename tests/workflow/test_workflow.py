@@ -1,0 +1,121 @@
+"""The workflow as files: plans of the shipped configs, lint, profiles, shims, and what a job imports."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import ROOT, copy_project
+
+SCRIPTS = sorted((ROOT / "workflow/scripts").glob("*.py"))
+RULES = {
+    name for file in [ROOT / "Snakefile", *ROOT.glob("workflow/rules/*.smk")]
+    for name in re.findall(r"^\s*rule (\w+):", file.read_text(), re.MULTILINE)
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return copy_project(tmp_path_factory.mktemp("plans") / "project")
+
+
+@pytest.mark.workflow
+def test_plain_snakemake_plans_the_embedded_default(project):
+    jobs = project.jobs(config=None)
+    assert jobs == {"prepare": 2, "train": 15, "measure": 15, "collect": 2, "figure": 7, "claims": 1}
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(("target", "absent"), [("figures", "claims"), ("claims", "figure")])
+def test_targets(project, target, absent):
+    jobs = project.jobs("config/test.yaml", target)
+    assert absent not in jobs and jobs["train"] == 6
+
+
+@pytest.mark.workflow
+def test_lint_finds_nothing_but_the_missing_environments(project):
+    said = project.snakemake("--lint")
+    complaints = re.findall(r"^\s+\* (.+?):", said.stdout + said.stderr, re.MULTILINE)
+    assert set(complaints) <= {"Specify a conda environment or container for each rule."}, complaints
+
+
+@pytest.mark.workflow
+def test_the_report_can_be_built(finished):
+    """A missing caption is noticed only here."""
+    result = finished.snakemake("--report", "report.html")
+    assert result.returncode == 0, result.stderr
+    assert (finished.path / "report.html").stat().st_size > 100_000
+
+
+def test_every_rule_named_in_a_profile_exists():
+    profiles = [yaml.safe_load(path.read_text()) for path in ROOT.glob("*/**/profile.v9+.yaml")]
+    profiles += [yaml.safe_load((ROOT / "slurm/profile.v9+.yaml").read_text())]
+    assert len(profiles) >= 2
+    for profile in profiles:
+        for key in ("set-resources", "set-threads", "groups"):
+            assert set(profile.get(key, {})) <= RULES, key
+
+
+def test_profiles_do_not_clash():
+    """The default profile wins over the same key of another one, so nothing may stand in both."""
+    default, slurm = (
+        set(yaml.safe_load((ROOT / path / "profile.v9+.yaml").read_text())) for path in ("profiles/default", "slurm")
+    )
+    assert not default & slurm
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_shims_are_short_and_define_nothing(script):
+    text = script.read_text()
+    assert len(text.splitlines()) <= 30
+    assert not [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
+
+
+def test_the_snakefile_is_a_table_of_contents():
+    assert len((ROOT / "Snakefile").read_text().splitlines()) <= 70
+
+
+def modules_after(code):
+    command = [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_the_package_is_light():
+    assert not {"torch", "numpy", "xarray", "pandas"} & modules_after("import relative_stability")
+
+
+def test_planning_imports_no_torch():
+    assert not {"torch", "xarray", "seaborn"} & modules_after(
+        "import relative_stability.grid, yaml\n"
+        "from relative_stability.config import Schema\n"
+        "s = Schema('workflow/schemas/config.schema.yaml')\n"
+        "relative_stability.grid.build_grid(yaml.safe_load(open('config/config.yaml')), s)"
+    )
+
+
+@pytest.mark.parametrize("stage", ["train", "measure"])
+def test_training_and_measuring_load_only_what_they_use(tmp_path, stage):
+    """Imports are most of a small job: no torchvision, seaborn, scikit-learn, pandas or torch compiler."""
+    code = f"""
+import json
+from relative_stability import stages, datasets
+from relative_stability.datasets.prepared import write_prepared
+data = dict(dimension=3, train_size=50, test_size=50, seed=0)
+write_prepared("{tmp_path}/d.nc", datasets.load("stripe", **data), datasets.facts("stripe", **data), {{}})
+training = dict(loss="cross_entropy", optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0, schedule="cosine",
+                batch_size=16, steps=5, evaluations=2, alpha=None)
+run = dict(stage="train", net=dict(architecture="fc", depth=1, width=8), training=training, P=16, seeds="0-1")
+stages.train(run, "r", "{tmp_path}/d.nc", "{tmp_path}/c.nc", "{tmp_path}/w.safetensors", "cpu", 1)
+if "{stage}" == "measure":
+    stability = dict(perturbation="subspace", magnitude=[1], images=20, draws=1, estimator="mean", trained_weights="best",
+                     batch_norm="auto", seed=0)
+    request = dict(stage="measure", stability=stability, run=run)
+    stages.measure(request, "m", "r", "{tmp_path}/d.nc", "{tmp_path}/c.nc", "{tmp_path}/w.safetensors", "{tmp_path}/m.nc", "cpu", 1)
+"""
+    loaded = modules_after(code)
+    assert "torch" in loaded and "netCDF4" in loaded
+    heavy = {"torchvision", "seaborn", "sklearn", "matplotlib", "pandas", "xarray", "scipy", "snakemake", "torch._dynamo"}
+    assert not heavy & loaded
