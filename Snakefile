@@ -22,7 +22,9 @@ from relative_stability.config import Schema
 from relative_stability.grid import build_grid
 
 try:
-    grid = build_grid(config, Schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"))
+    grid = build_grid(
+        config, Schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    )
 except InputError as error:
     raise WorkflowError(str(error)) from None
 for sentence in grid.warnings:
@@ -52,9 +54,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        [sweep.path for sweep in grid.sweeps],
-        [figure.path for figure in grid.figures],
-        grid.claims.path,
+        [[result.path, *result.marks] for result in [*grid.sweeps, *grid.figures, grid.claims]],
 
 
 include: "workflow/rules/data.smk"

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from relative_stability.config import Schema
+from tests.workflow.project import Project, copy_project
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,3 +25,12 @@ def schema() -> Schema:
 def images() -> torch.Tensor:
     """Twelve white images, (12, 2, 16, 16)."""
     return torch.randn(12, 2, 16, 16, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Project:
+    """The golden run of config/test.yaml, really run."""
+    project = copy_project(tmp_path_factory.mktemp("golden") / "project")
+    result = project.snakemake()
+    assert result.returncode == 0, result.stdout + result.stderr
+    return project

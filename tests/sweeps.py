@@ -33,10 +33,15 @@ def made_up(nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), line
                 {"trained_weights": "best", "perturbation": "made up", "digest": "x"},
             )  # fmt: skip
             if linear:
-                stability["compression"] = ("seed", "state"), np.stack([np.ones(seeds), np.full(seeds, size**0.5)], 1)
+                stability["compression"] = (
+                    ("seed", "state"),
+                    np.stack([np.ones(seeds), np.full(seeds, size**0.5)], 1),
+                )
                 weights = generator.standard_normal((seeds, 2, 20, 5))
                 stability["hidden_weight"] = ("seed", "state", "neuron", "feature"), weights
-            error = np.stack([np.full(seeds, 0.9), 0.5 * size**-0.5 * np.exp(0.02 * generator.standard_normal(seeds))], 1)
+            error = np.stack(
+                [np.full(seeds, 0.9), 0.5 * size**-0.5 * np.exp(0.02 * generator.standard_normal(seeds))], 1
+            )
             error[bad, 1] = np.nan
             curves = xr.Dataset(
                 {

@@ -61,7 +61,9 @@ def test_all_runs_diverged_is_undecided():
 
 def test_the_linear_model_has_claims_of_its_own():
     found = rows(made_up(nets=("one_hidden",), linear=True), "7.")
-    assert any("compression" in row.quantity and row.value == pytest.approx(0.5) and row.verdict == "holds" for row in found)
+    assert any(
+        "compression" in row.quantity and row.value == pytest.approx(0.5) and row.verdict == "holds" for row in found
+    )
     assert any("exponent of R" in row.quantity and row.verdict == "holds" for row in found)
 
 

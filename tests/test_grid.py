@@ -2,8 +2,7 @@ import copy
 
 import pytest
 
-from relative_stability import grid as grid_module
-from relative_stability import source
+from relative_stability import InputError, source, versions
 from relative_stability.grid import build_grid
 from tests.test_config import BASE, changed
 
@@ -75,7 +74,7 @@ def test_two_options_that_swap_values_make_other_runs_and_back_the_same(schema):
 @pytest.mark.parametrize(("stage", "stages"), [("prepare", 3), ("train", 2), ("measure", 1), ("collect", 0)])
 def test_a_stage_version_moves_that_stage_and_those_after_it(grid, schema, monkeypatch, stage, stages):
     kinds, mark = [{grid.sweeps[0].datasets[0].path}, runs(grid), measurements(grid)], grid.sweeps[0].mark
-    monkeypatch.setitem(grid_module.STAGES, stage, 99)
+    monkeypatch.setitem(versions.STAGES, stage, 99)
     other = build_grid(BASE, schema)
     others = [{other.sweeps[0].datasets[0].path}, runs(other), measurements(other)]
     assert sum(not a & b for a, b in zip(kinds, others, strict=True)) == stages
@@ -99,9 +98,9 @@ def test_an_option_that_joins_later_leaves_old_names_alone(grid, schema):
 
 
 def test_unknown_digests_and_names_are_sentences(grid):
-    with pytest.raises(grid_module.InputError, match="it was made by another config"):
+    with pytest.raises(InputError, match="it was made by another config"):
         grid.find("0123456789")
-    with pytest.raises(grid_module.InputError, match=r"figure 'error_vs_p' is not in this config; did you mean"):
+    with pytest.raises(InputError, match=r"figure 'error_vs_p' is not in this config; did you mean"):
         grid.figure("error_vs_p")
 
 

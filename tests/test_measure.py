@@ -105,7 +105,7 @@ def test_nan_names_the_displacement(images):
     def breaks(x):
         return x.flatten(1) if torch.equal(x, images) else x.flatten(1) * math.nan
 
-    with pytest.raises(rs.InputError, match="output on images at displacement 0.7 pixel is not finite"):
+    with pytest.raises(rs.InputError, match=r"output on images at displacement 0\.7 pixel is not finite"):
         rs.measure(breaks, images, displacement=[0.7])
 
 

@@ -51,7 +51,10 @@ def test_median_estimator_sums_medians_of_components(changes):
 @pytest.mark.parametrize("estimate", [mean_stability, median_stability])
 def test_rescaled_outputs_leave_all_three_unchanged(changes, estimate):
     deformed, noisy, outputs, weights = changes
-    a, b = estimate(deformed, noisy, outputs, weights), estimate(9 * deformed, 9 * noisy, 3 * outputs, weights)
+    a, b = (
+        estimate(deformed, noisy, outputs, weights),
+        estimate(9 * deformed, 9 * noisy, 3 * outputs, weights),
+    )
     for ours, scaled in zip(a, b, strict=True):
         torch.testing.assert_close(ours, scaled, rtol=1e-5, atol=0)
 

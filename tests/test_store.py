@@ -1,4 +1,3 @@
-import os
 import random
 import signal
 import subprocess
@@ -106,7 +105,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.nc"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.nc"]
 
 
 def test_sigkill_during_writes_leaves_a_whole_file_or_none(tmp_path):
@@ -134,4 +133,4 @@ def test_sigkill_during_writes_leaves_a_whole_file_or_none(tmp_path):
             assert (variables["x"].values == variables["n"].values).all()
     assert seen, "no write ever finished: the test killed too early to show anything"
     write(path, VARIABLES, {})
-    assert os.listdir(tmp_path) == ["a.nc"], "leftovers of killed writers stay behind"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.nc"], "leftovers of killed writers stay behind"

@@ -9,7 +9,15 @@ from tests.sweeps import made_up
 
 def test_collected_runs_are_found_by_label():
     sweep = made_up(nets=("lenet", "fc"), sizes=(512, 32, 128), seeds=3)
-    assert dict(sweep.R.sizes) == {"dataset": 1, "net": 2, "P": 3, "seed": 3, "state": 2, "cut": 1, "displacement": 2}
+    assert dict(sweep.R.sizes) == {
+        "dataset": 1,
+        "net": 2,
+        "P": 3,
+        "seed": 3,
+        "state": 2,
+        "cut": 1,
+        "displacement": 2,
+    }
     assert sweep.P.values.tolist() == [32, 128, 512]
     assert sweep.net.values.tolist() == ["lenet", "fc"]  # as in the config
     r = sweep.R.sel(dataset="digits", net="fc", P=128, state="trained", cut=3).mean("seed")
@@ -40,7 +48,9 @@ def test_seed_ranges_are_joined():
     whole = made_up(nets=("fc",), sizes=(32,), seeds=4)
     assert whole.seed.values.tolist() == [0, 1, 2, 3]
     stability = xr.Dataset(
-        {"R": (("seed", "state"), [[1.0, 2.0]])}, {"seed": [0], "state": ["init", "trained"]}, {"trained_weights": "last"}
+        {"R": (("seed", "state"), [[1.0, 2.0]])},
+        {"seed": [0], "state": ["init", "trained"]},
+        {"trained_weights": "last"},
     )
     curves = xr.Dataset(
         {"train_loss": (("seed", "epoch"), [[1.0, 0.5]]), "test_error": (("seed", "epoch"), [[0.9, 0.4]]),

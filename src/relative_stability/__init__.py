@@ -24,7 +24,7 @@ _HOME = {
     "temperature_range": "perturbations.temperature",
 }
 
-__all__ = ["InputError", "__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["InputError", "__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

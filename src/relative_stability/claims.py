@@ -58,63 +58,102 @@ def _verdict(estimate: Estimate, low: float, high: float, obstacle: str) -> tupl
     return "undecided", "the interval reaches beyond what is claimed"
 
 
+class _Sheet:
+    """Rows of one sweep."""
+
+    def __init__(self, sweep: str) -> None:
+        self.sweep = sweep
+        self.rows: list[Row] = []
+
+    def add(
+        self,
+        claim: str,
+        subject: str,
+        quantity: str,
+        estimate: Estimate,
+        expected: str,
+        bounds: tuple[float, float],
+        obstacle: str = "",
+    ) -> None:
+        verdict, why = _verdict(estimate, *bounds, obstacle)
+        row = Row(claim, self.sweep, subject, quantity, *estimate[:3], expected, estimate.runs, verdict, why)
+        self.rows.append(row)
+
+
 def check(sweep: "xr.Dataset") -> list[Row]:
     """Every claim that bears on this sweep. sweep: from `open_sweep`."""
     point, where = at_reference(sweep)
-    name = str(sweep.attrs["sweep"])
-    rows = []
-
-    def add(claim: str, subject: str, quantity: str, estimate: Estimate, expected: str, bounds: tuple[float, float], obstacle: str = "") -> None:
-        verdict, why = _verdict(estimate, *bounds, obstacle)
-        rows.append(Row(claim, name, subject, quantity, *estimate[:3], expected, estimate.runs, verdict, why))
-
-    sizes = point["P"].values.astype(float)
-    few_sizes = "" if len(sizes) >= MIN_SIZES else f"{len(sizes)} values of P fix no exponent; {MIN_SIZES} are needed"
+    sheet = _Sheet(str(sweep.attrs["sweep"]))
     linear = "compression" in sweep
     for dataset in point["dataset"].values:
         for net in point["net"].values:
-            cell = point.sel(dataset=dataset, net=net)
-            subject = f"{dataset}, {net}"
-            # A seed starts from the same weights at every P: its runs are one at initialisation.
-            start = _typical(cell["R"].sel(state="init").isel(P=-1).values)
-            if not linear:
-                add("1. R is about 1 at initialisation", subject, f"R at init, {where}", start, "1, within a factor of 2", (0.5, 2))
-            end = _typical(cell["R"].sel(state="trained").isel(P=-1).values)
-            quantity = f"R after training at P = {sizes[-1]:g}, {where}"
-            if linear:
-                add("7. Linear model", subject, quantity, end, "below 1", (0, 1))
-            elif ARCHITECTURES[str(cell["architecture"].values)].convolutional:
-                add("2. Training makes convolutional nets relatively stable", subject, quantity, end, "below 1", (0, 1))
-            else:
-                add("2. Fully connected nets do not follow", subject, quantity, end, "1 or more", (1, math.inf))
-            for quantity, expected, bounds in _TRENDS:
-                values = cell[quantity].sel(state="trained")
-                claim = "7. Linear model" if linear else "4. With P, R falls, D hardly moves, G grows"
-                estimate = exponent(sizes, values.transpose("P", "seed").values)
-                if not (linear and quantity in ("D", "G")):
-                    add(claim, subject, f"exponent of {quantity} in P, {where}", estimate, expected, bounds, few_sizes)
-            estimate = exponent(sizes, cell["test_error"].sel(state="trained").transpose("P", "seed").values)
-            add("Learning curve", subject, "exponent of the test error in P", estimate, "below 0", (-math.inf, 0), few_sizes)
-            if linear:
-                estimate = exponent(sizes, cell["compression"].sel(state="trained").transpose("P", "seed").values)
-                add("7. Linear model", subject, "exponent of the compression λ in P", estimate, "1/2, within 0.1", (0.4, 0.6), few_sizes)
+            cell = point.sel(dataset=dataset, net=net).transpose("P", "seed", ...)
+            (_check_linear_model if linear else _check_net)(sheet, cell, f"{dataset}, {net}", where)
         if not linear:
-            few_nets = "" if point.sizes["net"] >= MIN_NETS else f"{point.sizes['net']} nets show no correlation across nets; {MIN_NETS} are needed"
-            error = point["test_error"].sel(dataset=dataset, state="trained").transpose("net", "P", "seed").values
-            for quantity, expected, bounds in (("R", "above 0.8", (0.8, 1.0)), ("D", "below 0.5: D alone does not explain the error", (-1.0, 0.5))):
-                values = point[quantity].sel(dataset=dataset, state="trained").transpose("net", "P", "seed").values
-                add(
-                    f"3. log error and log {quantity} across nets and P", str(dataset),
-                    f"correlation, {where}", log_correlation(values, error), expected, bounds, few_nets,
-                )
-    return rows
+            _check_across_nets(sheet, point.sel(dataset=dataset), str(dataset), where)
+    return sheet.rows
 
 
-_TRENDS = (
-    ("R", "below 0", (-math.inf, 0.0)),
-    ("D", "0, within 0.1", (-0.1, 0.1)),
-    ("G", "above 0", (0.0, math.inf)),
-)
+def _check_net(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: str) -> None:
+    # A seed starts from the same weights at every P: its runs are one at initialisation.
+    start, end = _start_and_end(cell)
+    sheet.add("1. R is about 1 at initialisation", subject, f"R at init, {where}", start, "1 within ×2", (0.5, 2))
+    trained = f"R after training at P = {int(cell['P'][-1])}, {where}"
+    if ARCHITECTURES[str(cell["architecture"].values)].convolutional:
+        claim = "2. Training makes convolutional nets relatively stable"
+        sheet.add(claim, subject, trained, end, "below 1", (0, 1))
+    else:
+        sheet.add("2. Fully connected nets do not follow", subject, trained, end, "1 or more", (1, math.inf))
+    for quantity, expected, bounds in (
+        ("R", "below 0", (-math.inf, 0.0)),
+        ("D", "0, within 0.1", (-0.1, 0.1)),
+        ("G", "above 0", (0.0, math.inf)),
+    ):
+        words = f"exponent of {quantity} in P, {where}"
+        claim = "4. With P, R falls, D hardly moves, G grows"
+        sheet.add(claim, subject, words, _exponent(cell, quantity), expected, bounds, _few_sizes(cell))
+    _check_learning_curve(sheet, cell, subject)
+
+
+def _check_linear_model(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: str) -> None:
+    claim, few = "7. Linear model", _few_sizes(cell)
+    _, end = _start_and_end(cell)
+    sheet.add(claim, subject, f"R after training at P = {int(cell['P'][-1])}, {where}", end, "below 1", (0, 1))
+    falling = _exponent(cell, "R")
+    sheet.add(claim, subject, f"exponent of R in P, {where}", falling, "below 0", (-math.inf, 0), few)
+    growing = _exponent(cell, "compression")
+    sheet.add(claim, subject, "exponent of the compression λ in P", growing, "1/2, within 0.1", (0.4, 0.6), few)
+    _check_learning_curve(sheet, cell, subject)
+
+
+def _check_learning_curve(sheet: _Sheet, cell: "xr.Dataset", subject: str) -> None:
+    found, words = _exponent(cell, "test_error"), "exponent of the test error in P"
+    sheet.add("Learning curve", subject, words, found, "below 0", (-math.inf, 0), _few_sizes(cell))
+
+
+def _check_across_nets(sheet: _Sheet, point: "xr.Dataset", dataset: str, where: str) -> None:
+    nets = point.sizes["net"]
+    few = "" if nets >= MIN_NETS else f"{nets} nets show no correlation across nets; {MIN_NETS} are needed"
+    trained = point.sel(state="trained").transpose("net", "P", "seed", ...)
+    for quantity, expected, bounds in (("R", "above 0.8", (0.8, 1.0)), ("D", "below 0.5", (-1.0, 0.5))):
+        found = log_correlation(trained[quantity].values, trained["test_error"].values)
+        claim = f"3. log error and log {quantity} across nets and P"
+        sheet.add(claim, dataset, f"correlation, {where}", found, expected, bounds, few)
+
+
+def _few_sizes(cell: "xr.Dataset") -> str:
+    sizes = cell.sizes["P"]
+    return "" if sizes >= MIN_SIZES else f"{sizes} values of P fix no exponent; {MIN_SIZES} are needed"
+
+
+def _exponent(cell: "xr.Dataset", quantity: str) -> Estimate:
+    return exponent(cell["P"].values.astype(float), cell[quantity].sel(state="trained").values)
+
+
+def _start_and_end(cell: "xr.Dataset") -> tuple[Estimate, Estimate]:
+    """R at initialisation and after training, at the largest P."""
+    last = cell["R"].isel(P=-1)
+    return _typical(last.sel(state="init").values), _typical(last.sel(state="trained").values)
 
 
 def _typical(values: np.ndarray) -> Estimate:
@@ -139,13 +178,26 @@ def to_markdown(rows: Sequence[Row], sweeps: Iterable["xr.Dataset"]) -> str:
     lines = ["# Claims", "", RULES, ""]
     for sweep in sweeps:
         name = str(sweep.attrs["sweep"])
-        lines += [f"## Sweep `{name}`", "", "| claim | on | quantity | value | 95 % interval | claimed | runs | verdict |"]
+        lines += [
+            f"## Sweep `{name}`",
+            "",
+            "| claim | on | quantity | value | 95 % interval | claimed | runs | verdict |",
+        ]
         lines += ["|---|---|---|---|---|---|---|---|"]
         for row in rows:
             if row.sweep == name:
                 interval = f"{_number(row.low)} to {_number(row.high)}" if math.isfinite(row.low) else "–"
                 verdict = f"{row.verdict}: {row.why}" if row.why else row.verdict
-                cells = (row.claim, row.subject, row.quantity, _number(row.value), interval, row.expected, str(row.runs), verdict)
+                cells = (
+                    row.claim,
+                    row.subject,
+                    row.quantity,
+                    _number(row.value),
+                    interval,
+                    row.expected,
+                    str(row.runs),
+                    verdict,
+                )
                 lines.append("| " + " | ".join(cells) + " |")
         lines += ["", _diverged(sweep), ""]
     return "\n".join(lines)

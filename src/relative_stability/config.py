@@ -11,7 +11,7 @@ from typing import Any, cast
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from relative_stability.errors import InputError, nearest
@@ -24,7 +24,7 @@ class Schema:
 
     def __init__(self, path: str | Path) -> None:
         self.root = cast(Config, yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        self.registry = Registry().with_resource("", Resource(self.root, DRAFT202012))
+        self.registry = Registry().with_resource("", DRAFT202012.create_resource(self.root))
 
     def part(self, *keys: str) -> Config:
         """The definition at `$defs/key/…`, references followed."""
@@ -54,7 +54,9 @@ class Schema:
         if not isinstance(value, Mapping):
             return value
         properties = definition.get("properties", {})
-        defaults = {key: d["default"] for key, d in ((k, self._resolved(p)) for k, p in properties.items()) if "default" in d}
+        defaults = {
+            key: d["default"] for key, d in ((k, self._resolved(p)) for k, p in properties.items()) if "default" in d
+        }
         others = definition.get("additionalProperties", False)
         return {
             key: self._filled(item, properties.get(key, others or {})) for key, item in {**defaults, **value}.items()
@@ -81,7 +83,9 @@ class Schema:
             unknown = next(key for key in cast(Config, error.instance) if key not in known)
             return f"{path}: key {unknown!r} is unknown; {nearest(str(unknown), known)}"
         if error.validator == "required":
-            missing = next(key for key in cast(list[str], error.validator_value) if key not in cast(Config, error.instance))
+            missing = next(
+                key for key in cast(list[str], error.validator_value) if key not in cast(Config, error.instance)
+            )
             return f"{path}: key {missing!r} is missing; it says: {self._describe(schema, missing)}"
         if error.validator == "enum":
             choices = [str(choice) for choice in cast(list[Any], error.validator_value)]
@@ -147,9 +151,8 @@ def check_config(raw: Mapping[str, Any], schema: Schema) -> Config:
         if figure["kind"] not in kinds:
             raise InputError(f"figures.{name}: kind {figure['kind']!r} is unknown; {nearest(figure['kind'], kinds)}")
         if figure["sweep"] not in config["sweeps"]:
-            raise InputError(
-                f"figures.{name}.sweep: {figure['sweep']!r} is not defined; {nearest(figure['sweep'], config['sweeps'])}"
-            )
+            hint = nearest(figure["sweep"], config["sweeps"])
+            raise InputError(f"figures.{name}.sweep: {figure['sweep']!r} is not defined; {hint}")
     return config
 
 

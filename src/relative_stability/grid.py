@@ -1,208 +1,16 @@
-"""From a config to datasets, runs, measurements, sweeps and figures, each with the path of its result.
-
-A path carries a digest of everything that made the result: its configuration with defaults filled in, and the
-versions of its stage and of those before it (the `request`). The grammar of the paths stands in the Snakefile.
-"""
+"""From a config to its grid: datasets, runs, measurements, sweeps and figures, each checked and laid out once."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from hashlib import sha256
 from itertools import pairwise, product
-from pathlib import Path
 from typing import Any
 
 from relative_stability.config import Schema, check_config, merged
-from relative_stability.datasets import Facts, facts
+from relative_stability.datasets import facts
 from relative_stability.errors import InputError, nearest
 from relative_stability.perturbations.temperature import check_displacements
-from relative_stability.source import source_digest
-from relative_stability.store import as_json
-from relative_stability.versions import STAGES
-
-Request = dict[str, Any]
-RESULTS = "results"
-
-
-def digest(request: Request) -> str:
-    """Ten hexadecimal digits that stand for a request."""
-    return sha256(as_json(request).encode()).hexdigest()[:10]
-
-
-class _Result:
-    """Something made from a request."""
-
-    request: Request
-
-    @cached_property
-    def digest(self) -> str:
-        return digest(self.request)
-
-    @cached_property
-    def json(self) -> str:
-        return as_json(self.request)
-
-
-@dataclass(frozen=True)
-class Dataset(_Result):
-    """A dataset of the config, prepared once. options: as they enter the digest."""
-
-    name: str
-    options: Mapping[str, Any]
-    facts: Facts
-
-    @cached_property
-    def request(self) -> Request:  # type: ignore[override]
-        return {"stage": "prepare", "version": STAGES["prepare"], "options": dict(self.options)}
-
-    @property
-    def path(self) -> str:
-        return f"{RESULTS}/datasets/{self.name}.{self.digest}.nc"
-
-
-@dataclass(frozen=True)
-class Run(_Result):
-    """One net trained on P samples of one dataset for one range of seeds."""
-
-    dataset: Dataset
-    net: str
-    net_options: Mapping[str, Any]
-    training: Mapping[str, Any]
-    P: int
-    seeds: str
-
-    @cached_property
-    def request(self) -> Request:  # type: ignore[override]
-        return {
-            "stage": "train",
-            "version": STAGES["train"],
-            "dataset": self.dataset.request,
-            "net": dict(self.net_options),
-            "training": dict(self.training),
-            "P": self.P,
-            "seeds": self.seeds,
-        }
-
-    @property
-    def place(self) -> str:
-        return f"{self.dataset.name}/{self.net}/P{self.P}/seeds{self.seeds}"
-
-    @property
-    def curves(self) -> str:
-        return f"{RESULTS}/training/{self.place}.{self.digest}.nc"
-
-    @property
-    def weights(self) -> str:
-        return f"{RESULTS}/training/{self.place}.{self.digest}.safetensors"
-
-
-@dataclass(frozen=True)
-class Measurement(_Result):
-    """One observable measured on one run."""
-
-    run: Run
-    stability: Mapping[str, Any]
-    observable: str = "output"
-
-    @cached_property
-    def request(self) -> Request:  # type: ignore[override]
-        return {
-            "stage": "measure",
-            "version": STAGES["measure"],
-            "observable": self.observable,
-            "stability": dict(self.stability),
-            "run": self.run.request,
-        }
-
-    @property
-    def path(self) -> str:
-        return f"{RESULTS}/stability/{self.observable}/{self.run.place}.{self.digest}.nc"
-
-
-class _Published(_Result):
-    """A result whose path has no digest; its mark has one, and stands beside the result only while it tells the truth."""
-
-    path: str
-
-    @property
-    def mark(self) -> str:
-        return f"{RESULTS}/.requests/{Path(self.path).relative_to(RESULTS)}.{self.digest}"
-
-
-@dataclass(frozen=True)
-class Sweep(_Published):
-    """A named grid of runs with what is measured on them."""
-
-    name: str
-    measurements: Sequence[Measurement]
-
-    @cached_property
-    def request(self) -> Request:  # type: ignore[override]
-        labels = [[m.run.place, m.run.digest, m.digest] for m in self.measurements]
-        return {"stage": "collect", "version": STAGES["collect"], "sweep": self.name, "measurements": labels}
-
-    @property
-    def path(self) -> str:  # type: ignore[override]
-        return f"{RESULTS}/sweeps/{self.name}.nc"
-
-    @cached_property
-    def runs_json(self) -> str:
-        """For each measurement its labels, and the paths and digests of its stability and curves."""
-        rows = [
-            {
-                "dataset": m.run.dataset.name,
-                "net": m.run.net,
-                "architecture": m.run.net_options["architecture"],
-                "P": m.run.P,
-                "stability": m.path,
-                "stability_digest": m.digest,
-                "curves": m.run.curves,
-                "curves_digest": m.run.digest,
-            }
-            for m in self.measurements
-        ]
-        return as_json(rows)
-
-    @property
-    def datasets(self) -> list[Dataset]:
-        return list({m.run.dataset.name: m.run.dataset for m in self.measurements}.values())
-
-
-@dataclass(frozen=True)
-class Figure(_Published):
-    """A figure of a sweep."""
-
-    name: str
-    kind: str
-    sweep: Sweep
-
-    @cached_property
-    def request(self) -> Request:  # type: ignore[override]
-        code = source_digest("figures", "statistics", "sweep")
-        return {"stage": "figure", "code": code, "name": self.name, "kind": self.kind, "sweep": self.sweep.request}
-
-    @property
-    def path(self) -> str:  # type: ignore[override]
-        return f"{RESULTS}/figures/{self.name}.pdf"
-
-    @property
-    def sources(self) -> list[str]:
-        """Files that it is drawn from: samples of a dataset, or the sweep."""
-        return [d.path for d in self.sweep.datasets] if self.kind == "twins" else [self.sweep.path]
-
-
-@dataclass(frozen=True)
-class Claims(_Published):
-    """The claims, checked on every sweep."""
-
-    sweeps: Sequence[Sweep]
-    path: str = f"{RESULTS}/claims.md"
-
-    @cached_property
-    def request(self) -> Request:  # type: ignore[override]
-        code = source_digest("claims", "statistics", "sweep")
-        return {"stage": "claims", "code": code, "sweeps": [sweep.request for sweep in self.sweeps]}
+from relative_stability.results import Claims, Dataset, Figure, Measurement, Run, Sweep
 
 
 def parse_seeds(text: str | int) -> range:
@@ -226,7 +34,9 @@ def seed_ranges(value: str | int | Iterable[str | int]) -> list[str]:
     ranges = sorted((parse_seeds(item) for item in given), key=lambda seeds: seeds.start)
     for a, b in pairwise(ranges):
         if b.start < a.stop:
-            raise InputError(f"seeds {a.start}-{a.stop - 1} and {b.start}-{b.stop - 1} overlap; every seed may stand once")
+            raise InputError(
+                f"seeds {a.start}-{a.stop - 1} and {b.start}-{b.stop - 1} overlap; every seed may stand once"
+            )
     return [str(r.start) if len(r) == 1 else f"{r.start}-{r.stop - 1}" for r in ranges]
 
 
@@ -243,11 +53,13 @@ class Grid:
 
     def sweep(self, name: str) -> Sweep:
         """A sweep by name."""
-        return _named(name, self.sweeps, "sweep")
+        found: Sweep = _named(name, self.sweeps, "sweep")
+        return found
 
     def figure(self, name: str) -> Figure:
         """A figure by name."""
-        return _named(name, self.figures, "figure")
+        found: Figure = _named(name, self.figures, "figure")
+        return found
 
     def find(self, digest: str) -> Any:
         """The dataset, run or measurement with this digest. Raises InputError where this config has none."""
@@ -270,7 +82,10 @@ def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
     datasets = {}
     for name, entry in config["datasets"].items():
         options = {key: value for key, value in entry.items() if key != "source"}
-        digested = {"source": entry["source"], **schema.digested(options, schema.part("datasets", entry["source"]))}
+        digested = {
+            "source": entry["source"],
+            **schema.digested(options, schema.part("datasets", entry["source"])),
+        }
         datasets[name] = Dataset(name, digested, facts(entry["source"], **options))
     runs: dict[str, Run] = {}
     sweeps = [_sweep(name, entry, config, datasets, schema, runs, warnings) for name, entry in config["sweeps"].items()]
@@ -291,13 +106,17 @@ def _sweep(
     warnings: list[str],
 ) -> Sweep:
     where = f"sweeps.{name}"
-    stability = schema.check(merged(config["stability"], entry["stability"]), schema.part("stability"), f"{where}.stability")
+    stability = schema.check(
+        merged(config["stability"], entry["stability"]), schema.part("stability"), f"{where}.stability"
+    )
     seeds = seed_ranges(entry["seeds"])
     measurements = []
     for dataset, net in product(entry["datasets"], entry["nets"]):
         data, options = datasets[dataset], config["nets"][net]
         training = schema.check(
-            merged(config["training"], entry["training"], options["training"]), schema.part("training"), f"{where}.training"
+            merged(config["training"], entry["training"], options["training"]),
+            schema.part("training"),
+            f"{where}.training",
         )
         _check_training(where, data, entry["P"], training)
         warnings += [f"{where}: {sentence}" for sentence in _check_stability(where, data, stability)]
@@ -323,7 +142,8 @@ def _settings(stability: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
 def _check_training(where: str, data: Dataset, sizes: Sequence[int], training: Mapping[str, Any]) -> None:
     if max(sizes) > data.facts.train_size:
         raise InputError(
-            f"{where}.P: {max(sizes)} is more than the {data.facts.train_size} training samples of dataset {data.name!r}"
+            f"{where}.P: {max(sizes)} is more than the {data.facts.train_size} training samples "
+            f"of dataset {data.name!r}"
         )
     if training["loss"] == "hinge" and data.facts.classes != 2:
         raise InputError(
@@ -340,7 +160,9 @@ def _check_stability(where: str, data: Dataset, stability: Mapping[str, Any]) ->
             f"dataset {data.name!r}"
         )
     if stability["perturbation"] == "subspace" and not data.facts.uninformative:
-        raise InputError(f"{where}.perturbation: subspace needs uninformative inputs, and dataset {data.name!r} names none")
+        raise InputError(
+            f"{where}.perturbation: subspace needs uninformative inputs, and dataset {data.name!r} names none"
+        )
     if stability["perturbation"] != "diffeomorphism":
         return []
     try:

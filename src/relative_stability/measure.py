@@ -52,15 +52,15 @@ def observed(net: Net, batch_norm: BatchNorm = "auto") -> Iterator[str]:
     try:
         net.eval()
         if rule == "batch":
-            for m in tracking:
+            for layer in tracking:
                 # In training mode without tracking, the layer uses the batch's statistics and updates nothing.
-                m.training, m.track_running_stats = True, False
+                layer.training, layer.track_running_stats = True, False
         yield rule
     finally:
         for m, training in modes.items():
             m.training = training
-        for m, track in tracking.items():
-            m.track_running_stats = track
+        for layer, track in tracking.items():
+            layer.track_running_stats = track
 
 
 def _probes(family: Perturbation, shape: tuple[int, ...], seed: int, indices: range) -> Tensor:
@@ -161,7 +161,10 @@ def stability_variables(
         "bound": Variable(("bound",), np.array(["lower", "upper"]), "end of the interval", ""),
         axis: Variable((axis,), np.array(magnitudes, float), f"{axis} of the {family.name}", family.units),
         "noise_norm": Variable(
-            dims, pack([norm for _, norm in results]), "mean norm of the perturbation, and of the noise", "input units"
+            dims,
+            pack([norm for _, norm in results]),
+            "mean norm of the perturbation, and of the noise",
+            "input units",
         ),
     }
     for name, long_name in words.items():
@@ -240,7 +243,13 @@ def measure(
     for family in families:
         for sentence in family.check(tuple(images.shape[1:]), magnitudes):
             warnings.warn(sentence, stacklevel=2)
-    settings = {"estimator": estimator, "seed": seed, "draws": draws, "batch_size": batch_size, "bootstrap": bootstrap}
+    settings: dict[str, Any] = {
+        "estimator": estimator,
+        "seed": seed,
+        "draws": draws,
+        "batch_size": batch_size,
+        "bootstrap": bootstrap,
+    }
     with observed(net, batch_norm) as rule:
         variables = stability_variables(net, images, families, magnitudes, **settings)
     return to_dataset(variables, {"perturbation": perturbation, "batch_norm": rule, "images": len(images), **settings})

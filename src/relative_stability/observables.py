@@ -34,7 +34,7 @@ def output(
     families = build_families(stability["perturbation"], stability.get("cut", ()), data.uninformative)
     magnitudes = stability.get("displacement") or stability["magnitude"]
     settings = {key: stability[key] for key in ("estimator", "draws", "seed")}
-    cells = []
+    cells: list[dict[str, Variable]] = []
     for index, seed in enumerate(seeds):
         initial = load_net(run, data, weights, "init", index, device)
         trained = load_net(run, data, weights, stability["trained_weights"], index, device)
@@ -43,8 +43,8 @@ def output(
             if state == "trained" and diverged[index]:
                 cells.append(_blank(cells[-1]))
                 continue
-            rule = stability["batch_norm"]
-            # Training with one batch would leave "auto" nothing to go by; here the state is known.
+            rule: Any = stability["batch_norm"]
+            # `observed` would have to guess the state from the statistics; here it is known.
             rule = {"init": "batch", "trained": "running"}[state] if rule == "auto" else rule
             with observed(nets[state], rule):
                 cell = stability_variables(nets[state], images, families, magnitudes, **settings)
@@ -66,10 +66,12 @@ def _hidden_layer(net: torch.nn.Module, data: Prepared) -> dict[str, Variable]:
     layers = dict(net.named_children())
     if not data.uninformative or "hidden" not in layers:
         return {}
-    weight = layers["hidden"].weight.detach().cpu()
+    weight = layers["hidden"].get_parameter("weight").detach().cpu()
     return {
         "hidden_weight": Variable(("neuron", "feature"), weight.numpy(), "first-layer weights w"),
-        "compression": Variable((), np.array(float(compression(weight, data.uninformative))), "compression λ of the weights"),
+        "compression": Variable(
+            (), np.array(float(compression(weight, data.uninformative))), "compression λ of the weights"
+        ),
     }
 
 

@@ -9,14 +9,18 @@ from pathlib import Path
 @cache
 def commit() -> str:
     """The commit of the checkout that this package runs from ("+" where it was edited since), or "unknown"."""
-    here = Path(__file__).parent
     try:
-        options = {"cwd": here, "capture_output": True, "text": True, "check": True, "timeout": 20}
-        revision = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
-        edited = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no", "."], **options).stdout
+        revision = _git("rev-parse", "HEAD")
+        edited = _git("status", "--porcelain", "--untracked-files=no", ".")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return revision + ("+" if edited.strip() else "")
+    return revision + ("+" if edited else "")
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=20)
+    return done.stdout.strip()
 
 
 def software() -> dict[str, str]:
@@ -29,4 +33,8 @@ def hardware(device: str) -> dict[str, str]:
     import torch
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
-    return {"torch_version": str(torch.__version__), "cuda_version": str(torch.version.cuda or "none"), "device": name}
+    return {
+        "torch_version": str(torch.__version__),
+        "cuda_version": str(torch.version.cuda or "none"),
+        "device": name,
+    }

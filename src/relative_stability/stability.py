@@ -91,9 +91,7 @@ def _assemble(d: Tensor, g: Tensor, pairs: Tensor, samples: list[Tensor], level:
     )
 
 
-def mean_stability(
-    deformed: Tensor, noisy: Tensor, outputs: Tensor, weights: Tensor, level: float = 0.95
-) -> Stability:
+def mean_stability(deformed: Tensor, noisy: Tensor, outputs: Tensor, weights: Tensor, level: float = 0.95) -> Stability:
     """D, G, R with means over images, and their bootstrap intervals over images.
 
     deformed, noisy: (M, N, K), squared changes of every output component under the perturbation and under noise;
@@ -127,7 +125,11 @@ def median_stability(
     pairs = median_pair_distance(outputs)
     fixed = pairs.expand(len(weights))
     return _assemble(
-        median_change(deformed), median_change(noisy), pairs, [resampled(deformed), resampled(noisy), fixed], level
+        median_change(deformed),
+        median_change(noisy),
+        pairs,
+        [resampled(deformed), resampled(noisy), fixed],
+        level,
     )
 
 

@@ -64,7 +64,15 @@ def train(request: Request, digest: str, dataset: str, curves: str, weights: str
 
 
 def measure(
-    request: Request, digest: str, run_digest: str, dataset: str, curves: str, weights: str, out: str, device: str, threads: int
+    request: Request,
+    digest: str,
+    run_digest: str,
+    dataset: str,
+    curves: str,
+    weights: str,
+    out: str,
+    device: str,
+    threads: int,
 ) -> None:
     """Stability of a run, as netCDF."""
     from relative_stability.datasets.prepared import open_prepared
@@ -90,7 +98,10 @@ def collect(request: Request, runs: Iterable[Mapping[str, Any]], mark: str, out:
 
     def cells() -> Iterable[Any]:
         for run in runs:
-            stability, curves = open_dataset(run["stability"], "measure"), open_dataset(run["curves"], "train")
+            stability, curves = (
+                open_dataset(run["stability"], "measure"),
+                open_dataset(run["curves"], "train"),
+            )
             expect(run["stability"], stability.attrs, run["stability_digest"], remade_by="measure")
             expect(run["curves"], curves.attrs, run["curves_digest"], remade_by="train")
             yield {key: run[key] for key in ("dataset", "net", "architecture", "P")}, stability, curves

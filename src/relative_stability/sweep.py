@@ -20,9 +20,9 @@ RUN_ATTRIBUTES = ("request", "digest", "wall_time_s", "device", "stage")
 def collect(cells: Iterable[tuple[dict[str, Any], "xr.Dataset", "xr.Dataset"]]) -> "xr.Dataset":
     """Merge runs into dimensions dataset, net, P, seed, state, …
 
-    cells: for each run its labels (dataset, net, architecture, P), its stability with dimensions (seed, state, …) and its curves
-    with (seed, epoch). Test error and training loss are those of the state measured: epoch 0 at init, and after
-    training the epoch of the best test error, or the last. Curves are kept against `record`, the number of the
+    cells: for each run its labels (dataset, net, architecture, P), its stability with dimensions (seed, state, …)
+    and its curves with (seed, epoch). Test error and training loss are those of the state measured: epoch 0 at
+    init, and after training the epoch of the best test error, or the last. Curves are kept against `record`, the number of the
     evaluation, with `epoch` beside them, as runs of different P are recorded at different epochs.
     """
     import xarray as xr
@@ -42,7 +42,12 @@ def collect(cells: Iterable[tuple[dict[str, Any], "xr.Dataset", "xr.Dataset"]]) 
         parts.append(part)
         architectures[labels["net"]] = labels["architecture"]
     merged = xr.combine_by_coords(
-        parts, combine_attrs="drop_conflicts", join="outer", coords="minimal", data_vars="minimal", compat="no_conflicts"
+        parts,
+        combine_attrs="drop_conflicts",
+        join="outer",
+        coords="minimal",
+        data_vars="minimal",
+        compat="no_conflicts",
     )
     assert isinstance(merged, xr.Dataset)
     merged = _ordered(merged, parts)

@@ -43,7 +43,7 @@ def test_digits_are_the_known_ones():
 
 def test_digits_of_another_content_are_refused(monkeypatch):
     monkeypatch.setattr("relative_stability.datasets.digits.CHECKSUM", "0" * 64)
-    with pytest.raises(InputError, match="sha256 87ff.* expected 0000"):
+    with pytest.raises(InputError, match=r"sha256 87ff.* expected 0000"):
         datasets.load("digits", image_size=8)
 
 

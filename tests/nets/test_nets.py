@@ -41,7 +41,11 @@ def test_a_training_step_lowers_the_loss(name):
 @pytest.mark.parametrize(
     ("name", "size", "parameters"),
     [
-        ("lenet", 32, 61706),  # LeCun et al. 1998 with full connections, as commonly counted on 32×32 grey images
+        (
+            "lenet",
+            32,
+            61706,
+        ),  # LeCun et al. 1998 with full connections, as commonly counted on 32×32 grey images
         ("fc", 16, 256 * 64 + 64 + 2 * (64 * 64 + 64) + 640),
         ("one_hidden", 16, 256 * 1000 + 1000 + 10000),
     ],

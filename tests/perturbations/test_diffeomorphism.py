@@ -24,8 +24,10 @@ def test_variance_at_a_point_is_the_sum_over_modes(cut):
     n, temperature, (x, y) = 16, 1e-3, (5, 9)
     field = rs.sample_displacement(n, cut, temperature, FIELDS, generator())[:, :, y, x].double()
     u, v = x / (n - 1), y / (n - 1)
-    expected = n**2 * temperature * sum(
-        (math.sin(i * math.pi * u) * math.sin(j * math.pi * v)) ** 2 / (i * i + j * j) for i, j in modes(cut)
+    expected = (
+        n**2
+        * temperature
+        * sum((math.sin(i * math.pi * u) * math.sin(j * math.pi * v)) ** 2 / (i * i + j * j) for i, j in modes(cut))
     )
     standard_error = expected * math.sqrt(2 / FIELDS)
     for component in (0, 1):
@@ -112,7 +114,10 @@ def test_deform_is_differentiable_in_image_and_field():
         (lambda: rs.sample_displacement(16, 15, 1e-3, 1), "cut = 15 is too high for images of 16 pixels"),
         (lambda: rs.sample_displacement(16, 3, -1.0, 1), "temperature = -1.0 is refused"),
         (lambda: rs.sample_displacement(16, 3, float("nan"), 1), "temperature = nan is refused"),
-        (lambda: rs.deform(torch.zeros(1, 1, 4, 5), torch.zeros(1, 2, 4, 4)), r"\(batch, C, n, n\) is needed"),
+        (
+            lambda: rs.deform(torch.zeros(1, 1, 4, 5), torch.zeros(1, 2, 4, 4)),
+            r"\(batch, C, n, n\) is needed",
+        ),
         (lambda: rs.deform(torch.zeros(3, 1, 4, 4), torch.zeros(2, 2, 4, 4)), "does not fit images"),
         (lambda: rs.deform(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4), "cubic"), "known: bilinear"),
     ],

@@ -115,7 +115,13 @@ def test_epochs_cover_the_steps_and_end_with_the_last():
 
 def test_hinge_learns_the_stripe(stripe):
     net = {"architecture": "one_hidden", "width": 100}
-    changes = {"loss": "hinge", "learning_rate": 100, "momentum": 0, "weight_decay": 0, "schedule": "constant"}
+    changes = {
+        "loss": "hinge",
+        "learning_rate": 100,
+        "momentum": 0,
+        "weight_decay": 0,
+        "schedule": "constant",
+    }
     result = train(stripe, net=net, P=256, steps=400, **changes, batch_size=256)
     assert result.test_error[-1] < 0.2 < result.test_error[0]
 
@@ -136,7 +142,9 @@ def test_objective_by_hand():
     assert float(hinge.value(outputs, labels)) == pytest.approx((0.5 + 0 + 4) / 3)
     assert hinge.errors(outputs, labels).tolist() == [False, False, True]
     scaled = Objective("hinge", 2.0)
-    assert float(scaled.value(scaled.outputs(outputs, outputs - 0.25), labels)) == pytest.approx((0.5 + 1.5 + 1.5) / 3 / 4)
+    assert float(scaled.value(scaled.outputs(outputs, outputs - 0.25), labels)) == pytest.approx(
+        (0.5 + 1.5 + 1.5) / 3 / 4
+    )
     logits = torch.tensor([[2.0, 1.0], [math.nan, 0.0]])
     assert Objective("cross_entropy", None).errors(logits, torch.tensor([0, 1])).tolist() == [False, True]
 

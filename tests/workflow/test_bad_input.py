@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.workflow.conftest import CONFIG, copy_project
+from tests.workflow.project import CONFIG, copy_project
 
 pytestmark = pytest.mark.workflow
 

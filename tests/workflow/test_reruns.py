@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.workflow.conftest import CONFIG, Project, copy_project
+from tests.workflow.project import CONFIG, Project, copy_project
 
 pytestmark = pytest.mark.workflow
 
@@ -22,9 +22,17 @@ def test_a_second_run_does_nothing(finished):
         ("P: [16, 64]", "P: [16, 32, 64]", {"train": 2, "measure": 2, **DRAWN}),
         ("seeds: 0-1", "seeds: [0-1, 2-3]", {"train": 4, "measure": 4, **DRAWN}),
         ("nets: [fc, cnn]", "nets: [fc, cnn, lenet]", {"train": 2, "measure": 2, **DRAWN}),
-        ("cnn: {width: 0.5}", "cnn: {width: 0.5, training: {learning_rate: 0.05}}", {"train": 2, "measure": 2, **DRAWN}),
+        (
+            "cnn: {width: 0.5}",
+            "cnn: {width: 0.5, training: {learning_rate: 0.05}}",
+            {"train": 2, "measure": 2, **DRAWN},
+        ),
         ("displacement: [0.5, 1]", "displacement: [0.5, 1.2]", {"measure": 4, **DRAWN}),
-        ("image_size: 12", "image_size: 14", {"prepare": 1, "train": 4, "measure": 4, **DRAWN, "figure": 3}),
+        (
+            "image_size: 12",
+            "image_size: 14",
+            {"prepare": 1, "train": 4, "measure": 4, **DRAWN, "figure": 3},
+        ),  # and `twins`
         ("twins: {sweep: default}", "again: {kind: twins, sweep: default}", {"figure": 1}),
         ("# The golden run", "# A comment", {}),
     ],
@@ -55,7 +63,13 @@ def test_an_edit_of_the_code_reruns_what_it_means(finished, file, old, new, expe
 
 
 def test_touched_files_rerun_nothing(finished):
-    for pattern in ("workflow/scripts/*.py", "workflow/rules/*.smk", "src/**/*.py", "Snakefile", "config/*.yaml"):
+    for pattern in (
+        "workflow/scripts/*.py",
+        "workflow/rules/*.smk",
+        "src/**/*.py",
+        "Snakefile",
+        "config/*.yaml",
+    ):
         for path in finished.path.glob(pattern):
             path.touch()
     assert finished.jobs() == {}
@@ -112,10 +126,24 @@ def test_a_run_added_and_taken_back_for_real(elsewhere):
         assert elsewhere.jobs() == DRAWN
 
 
-def test_a_lost_result_is_remade_and_nothing_else(elsewhere):
-    (stability,) = elsewhere.path.glob("results/stability/output/digits/cnn/P64/*.nc")
-    stability.unlink()
-    assert elsewhere.jobs() == {"measure": 1, **DRAWN}
+def test_what_a_sweep_was_collected_from_is_remade_only_when_it_is_needed(elsewhere):
+    """Weights and measurements may be deleted once collected; figures are drawn all the same."""
+    for folder in ("training", "stability"):
+        for path in elsewhere.path.glob(f"results/{folder}/**/*P64/*.*"):
+            path.unlink()
+    assert elsewhere.jobs() == {}
+    with elsewhere.edited("src/relative_stability/figures/style.py", "font_scale=1.05", "font_scale=1.1"):
+        assert elsewhere.jobs() == {"figure": 4}
+    (elsewhere.path / "results/sweeps/default.nc").unlink()
+    assert elsewhere.jobs() == {"train": 2, "measure": 2, **DRAWN, "figure": 2}
+
+
+def test_a_single_figure_by_its_name_is_as_fresh(elsewhere):
+    name = "results/figures/stability_vs_P.pdf"
+    assert elsewhere.jobs(CONFIG, name) == {}
+    assert elsewhere.snakemake("--forcerun", "figure", name).returncode == 0  # Snakemake now has records of it
+    with elsewhere.edited(CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]"):
+        assert elsewhere.jobs(CONFIG, name) == {"measure": 4, "collect": 1, "figure": 1}
 
 
 def test_times_of_a_dataset_mean_nothing(elsewhere):

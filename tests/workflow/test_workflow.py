@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, copy_project
+from tests.workflow.project import ROOT, copy_project
 
 SCRIPTS = sorted((ROOT / "workflow/scripts").glob("*.py"))
 RULES = {
@@ -117,5 +117,15 @@ if "{stage}" == "measure":
 """
     loaded = modules_after(code)
     assert "torch" in loaded and "netCDF4" in loaded
-    heavy = {"torchvision", "seaborn", "sklearn", "matplotlib", "pandas", "xarray", "scipy", "snakemake", "torch._dynamo"}
+    heavy = {
+        "torchvision",
+        "seaborn",
+        "sklearn",
+        "matplotlib",
+        "pandas",
+        "xarray",
+        "scipy",
+        "snakemake",
+        "torch._dynamo",
+    }
     assert not heavy & loaded

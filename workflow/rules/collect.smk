@@ -2,7 +2,8 @@ rule request:
     """Mark what a result is asked to be made from, where its own name has no digest.
 
     A new mark makes the result anew, and the job that makes it clears the older marks: going back to an earlier
-    config is noticed too, without Snakemake's records and whatever the times of the files.
+    config is noticed too, without Snakemake's records and whatever the times of the files. Targets list the marks
+    beside the results, as Snakemake looks for missing files among its targets only.
     """
     output:
         touch("results/.requests/{result}.{digest}"),
@@ -13,7 +14,7 @@ rule request:
 rule collect:
     """Merge the runs of a sweep into one labelled dataset."""
     input:
-        request=lambda w: grid.sweep(w.sweep).mark,
+        marks=lambda w: grid.sweep(w.sweep).marks,
         stability=lambda w: [m.path for m in grid.sweep(w.sweep).measurements],
         curves=lambda w: [m.run.curves for m in grid.sweep(w.sweep).measurements],
     output:

@@ -1,16 +1,18 @@
 rule figures:
     """Every figure."""
     input:
-        [figure.path for figure in grid.figures],
+        [[figure.path, *figure.marks] for figure in grid.figures],
 
 
 rule figure:
     """Draw one figure of a sweep."""
     input:
-        request=lambda w: grid.figure(w.figure).mark,
+        marks=lambda w: grid.figure(w.figure).marks,
         sources=lambda w: grid.figure(w.figure).sources,
     output:
-        pdf=report("results/figures/{figure}.pdf", caption="../report/figure.rst", category="figures"),
+        pdf=report(
+            "results/figures/{figure}.pdf", caption="../report/figure.rst", category="figures"
+        ),
         png="results/figures/{figure}.png",
         numbers="results/figures/{figure}.nc",
     log:
@@ -29,7 +31,7 @@ rule figure:
 rule claims:
     """Check the claims on every sweep."""
     input:
-        request=grid.claims.mark,
+        marks=grid.claims.marks,
         sweeps=[sweep.path for sweep in grid.sweeps],
     output:
         page=report(grid.claims.path, caption="../report/claims.rst", category="claims"),

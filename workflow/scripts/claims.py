@@ -6,7 +6,7 @@ from relative_stability.logs import job_log
 with job_log(snakemake.log[0], "claims"):
     stages.claims(
         json.loads(snakemake.params.request),
-        mark=snakemake.input.request,
+        mark=snakemake.input.marks[0],
         sweeps=[str(path) for path in snakemake.input.sweeps],
         table=snakemake.output.table,
         page=snakemake.output.page,

@@ -7,6 +7,6 @@ with job_log(snakemake.log[0], f"collect {snakemake.wildcards.sweep}"):
     stages.collect(
         json.loads(snakemake.params.request),
         json.loads(snakemake.params.runs),
-        mark=snakemake.input.request,
+        mark=snakemake.input.marks[0],
         out=snakemake.output[0],
     )

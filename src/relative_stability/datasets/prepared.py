@@ -32,7 +32,10 @@ def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes:
         "mean": Variable(("channel",), mean, "mean over the training split, pixels scaled to 0-1", "1"),
         "std": Variable(("channel",), std, "standard deviation over the training split, pixels scaled to 0-1", "1"),
         "uninformative": Variable(
-            ("direction",), np.array(facts.uninformative, "i8"), "inputs that carry no information on the label", "1"
+            ("direction",),
+            np.array(facts.uninformative, "i8"),
+            "inputs that carry no information on the label",
+            "1",
         ),
     }
     write(path, variables, {**attributes, "source": samples.source, "sha256": checksum})

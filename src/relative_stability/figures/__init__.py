@@ -12,11 +12,19 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-KINDS = ("error_vs_P", "error_vs_R", "neurons", "stability_vs_P", "stability_vs_displacement", "twins")
+# kind: what it is drawn from, the sweep or its datasets
+KINDS = {
+    "error_vs_P": "sweep",
+    "error_vs_R": "sweep",
+    "neurons": "sweep",
+    "stability_vs_P": "sweep",
+    "stability_vs_displacement": "sweep",
+    "twins": "datasets",
+}
 
 
 def draw(kind: str, sources: Sequence[str]) -> tuple["xr.Dataset", "Figure"]:
-    """The numbers drawn and the figure. sources: the sweep's file, or for `twins` the files of its datasets."""
+    """The numbers drawn and the figure. sources: the file of the sweep, or those of its datasets, as KINDS says."""
     from relative_stability.figures.style import apply_style
     from relative_stability.store import open_dataset
     from relative_stability.sweep import open_sweep
@@ -25,7 +33,7 @@ def draw(kind: str, sources: Sequence[str]) -> tuple["xr.Dataset", "Figure"]:
         raise InputError(f"figure {kind!r} is unknown; {nearest(kind, KINDS)}")
     module = import_module(f"relative_stability.figures.{kind}")
     apply_style()
-    opened = open_dataset(sources[0], "prepare") if kind == "twins" else open_sweep(sources[0])
+    opened = open_sweep(sources[0]) if KINDS[kind] == "sweep" else open_dataset(sources[0], "prepare")
     drawn: xr.Dataset = module.numbers(opened)
     figure: Figure = module.draw(drawn)
     return drawn, figure

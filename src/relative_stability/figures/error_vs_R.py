@@ -26,10 +26,17 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
             log_correlation(point[quantity].sel(dataset=d).values, point["test_error"].sel(dataset=d).values)
             for d in point["dataset"].values
         ]
-        words = {"long_name": f"correlation of log error and log {quantity}, with its 95 % interval over seeds", "units": "1"}
+        words = {
+            "long_name": f"correlation of log error and log {quantity}, with its 95 % interval over seeds",
+            "units": "1",
+        }
         drawn[f"correlation_{quantity}"] = ("dataset", "estimate"), [e[:3] for e in found], words
     drawn = drawn.assign_coords(estimate=["value", "lower", "upper"])
-    drawn.attrs = {"sweep": sweep.attrs.get("sweep", ""), "where": where, "diverged": int(point["diverged"].sum())}
+    drawn.attrs = {
+        "sweep": sweep.attrs.get("sweep", ""),
+        "where": where,
+        "diverged": int(point["diverged"].sum()),
+    }
     return drawn
 
 
@@ -45,8 +52,14 @@ def draw(numbers: xr.Dataset) -> "Figure":
                 cell = part.sel(net=net)
                 area = np.broadcast_to(areas[:, None], cell[quantity].shape)
                 axes.scatter(
-                    cell[quantity].values.ravel(), cell["test_error"].values.ravel(), area.ravel(), label=net,
-                    alpha=0.75, edgecolor="white", linewidth=0.5, **net_style(net, nets),
+                    cell[quantity].values.ravel(),
+                    cell["test_error"].values.ravel(),
+                    area.ravel(),
+                    label=net,
+                    alpha=0.75,
+                    edgecolor="white",
+                    linewidth=0.5,
+                    **net_style(net, nets),
                 )
             value, low, high = part[f"correlation_{quantity}"].values
             words = f"r = {value:.2f}" + (f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "")
@@ -56,6 +69,6 @@ def draw(numbers: xr.Dataset) -> "Figure":
             log_axis(axes, "x")
             log_axis(axes, "y")
     left = numbers.attrs["diverged"]
-    text = f"{numbers.attrs['where']}; a point is one seed, larger for larger P; r: correlation of logarithms [95 % interval]"
+    text = f"{numbers.attrs['where']}; a point is one seed, larger for larger P; r: correlation of logs [95 % interval]"
     legend_below(figure, panels[0, 0], text + (f"; {left} diverged runs left out" if left else ""))
     return figure

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import xarray as xr
 
 from relative_stability.errors import InputError
@@ -17,13 +16,15 @@ TITLES = {"init": "at initialisation", "trained": "after training"}
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
     """w_∥ and ‖w_⊥‖ of every neuron of the first seed, dataset and net, for the smallest and the largest P."""
     if "hidden_weight" not in sweep:
-        raise InputError("figure neurons needs a sweep of nets with one hidden layer on a linear dataset (stripe, interface)")
+        raise InputError(
+            "figure neurons needs a sweep of nets with one hidden layer on a linear dataset (stripe, interface)"
+        )
     cell = sweep[["hidden_weight", "compression"]].isel(dataset=0, net=0, seed=0).isel(P=[0, -1])
     weight = cell["hidden_weight"]
     drawn = xr.Dataset(
         {
             "parallel": weight.isel(feature=0).assign_attrs(long_name="weight of the informative input", units="1"),
-            "perpendicular": np.sqrt((weight.isel(feature=slice(1, None)) ** 2).sum("feature")).assign_attrs(
+            "perpendicular": ((weight.isel(feature=slice(1, None)) ** 2).sum("feature") ** 0.5).assign_attrs(
                 long_name="norm of the weights of the other inputs", units="1"
             ),
             "compression": cell["compression"],

@@ -38,7 +38,10 @@ def summary(sweep: xr.Dataset, names: tuple[str, ...]) -> xr.Dataset:
     for name in names:
         word, units = sweep[name].attrs.get("long_name", name), sweep[name].attrs.get("units", "1")
         merged[f"{name}_mean"].attrs = {"long_name": f"{word}: geometric mean over seeds", "units": units}
-        merged[f"{name}_spread"].attrs = {"long_name": f"{name}: factor of one standard deviation over seeds", "units": "1"}
+        merged[f"{name}_spread"].attrs = {
+            "long_name": f"{name}: factor of one standard deviation over seeds",
+            "units": "1",
+        }
         merged[f"{name}_runs"].attrs = {"long_name": f"{name}: runs behind the mean", "units": "1"}
     for axis in merged.coords:
         merged[axis].attrs = dict(sweep[axis].attrs) if axis in sweep.coords else {}
@@ -63,6 +66,4 @@ def note(numbers: xr.Dataset, first: str = "") -> str:
     seeds = numbers.attrs["seeds"]
     text = f"geometric mean over {seeds} seeds, band ± 1 standard deviation" if seeds > 1 else "one seed, no band"
     diverged = numbers.attrs["diverged"]
-    return "; ".join(
-        part for part in (first, text, f"{diverged} diverged runs left out" if diverged else "") if part
-    )
+    return "; ".join(part for part in (first, text, f"{diverged} diverged runs left out" if diverged else "") if part)

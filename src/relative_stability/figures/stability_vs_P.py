@@ -29,7 +29,14 @@ def draw(numbers: xr.Dataset) -> "Figure":
                 style, part = net_style(net, nets), numbers.sel(dataset=dataset, net=net)
                 band(axes, sizes, part.sel(state="trained"), quantity, f"{net}, after training", **style)
                 initial = part.sel(state="init")[f"{quantity}_mean"].values
-                axes.plot(sizes, initial, color=style["color"], linestyle=(0, (2, 2)), linewidth=1.2, label=f"{net}, at initialisation")
+                axes.plot(
+                    sizes,
+                    initial,
+                    color=style["color"],
+                    linestyle=(0, (2, 2)),
+                    linewidth=1.2,
+                    label=f"{net}, at initialisation",
+                )
             axes.set_title(str(dataset))
             axes.set_xlabel("training-set size $P$ (samples)")
             axes.set_ylabel(LABELS[quantity])

@@ -33,7 +33,15 @@ def draw(numbers: xr.Dataset) -> "Figure":
                 for state, dashes in DASHES.items():
                     part = numbers.sel(dataset=dataset, net=net, state=state)
                     label = f"{net}, {'after training' if state == 'trained' else 'at initialisation'}"
-                    band(axes, part[axis].values, part, quantity, label, linestyle=dashes, **net_style(net, nets))
+                    band(
+                        axes,
+                        part[axis].values,
+                        part,
+                        quantity,
+                        label,
+                        linestyle=dashes,
+                        **net_style(net, nets),
+                    )
             axes.set_title(str(dataset))
             axes.set_xlabel(f"{axis} ({numbers[axis].attrs['units']})")
             axes.set_ylabel(LABELS[quantity])

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 if TYPE_CHECKING:
@@ -38,13 +39,18 @@ def net_style(name: str, names: Sequence[str]) -> dict[str, Any]:
 def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """A figure with a grid of panels; returns it and its axes, (rows, columns)."""
     # More air between panels than the default, so that labels of one do not lean on the next.
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.7), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
+    figure = Figure(
+        figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.7), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
+    )
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def log_axis(axes: "Axes", which: str, ticks: Iterable[float] | None = None) -> None:
     """A logarithmic axis whose ticks read as plain numbers; `ticks` puts them at the values measured."""
+    low, high = getattr(axes.dataLim, f"interval{which}")
+    if not (np.isfinite([low, high]).all() and high > 0):
+        axes.text(0.5, 0.5, "no run to draw", transform=axes.transAxes, ha="center", va="center")
+        return
     axis = getattr(axes, f"{which}axis")
     getattr(axes, f"set_{which}scale")("log")
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -69,5 +69,8 @@ def draw(numbers: xr.Dataset) -> "Figure":
                 axes.set_title(str(numbers["title"].values[column]), fontsize="small")
             if column == 0:
                 axes.set_ylabel(f"class {numbers['class_name'].values[row]}", fontsize="small")
-    figure.supxlabel(f"diffeomorphisms of cut {numbers.attrs['cut']}; noise at the distance of the deformed twin", fontsize="small")
+    figure.supxlabel(
+        f"diffeomorphisms of cut {numbers.attrs['cut']}; noise at the distance of the deformed twin",
+        fontsize="small",
+    )
     return figure

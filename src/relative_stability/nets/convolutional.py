@@ -1,5 +1,7 @@
 """Small convolutional nets that no library has at these image sizes."""
 
+import itertools
+
 from torch import nn
 
 from relative_stability.errors import InputError
@@ -42,7 +44,7 @@ def cnn(in_channels: int, num_outputs: int, image_size: int, width: float = 1) -
         raise InputError(f"cnn cannot take images of {image_size} pixels; the smallest it takes is 4")
     channels = [in_channels] + [max(1, round(width * c)) for c in (16, 32, 64)]
     layers: list[nn.Module] = []
-    for depth, (a, b) in enumerate(zip(channels, channels[1:], strict=False)):
+    for depth, (a, b) in enumerate(itertools.pairwise(channels)):
         layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b)]
         layers += [nn.MaxPool2d(2)] if depth < 2 else []
         layers += [nn.ReLU()]

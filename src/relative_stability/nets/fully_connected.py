@@ -1,5 +1,6 @@
-"""Fully connected nets in the parametrisations of the papers: all weights start as N(0, 1), the scale is in the layer."""
+"""Fully connected nets as the papers parametrise them: weights start as N(0, 1), the scale is in the layer."""
 
+import itertools
 import math
 
 import torch
@@ -32,7 +33,7 @@ def fc(in_channels: int, num_outputs: int, image_size: int, depth: int = 3, widt
     """
     sizes = [in_channels * image_size**2] + [width] * depth
     layers: list[nn.Module] = [nn.Flatten()]
-    for d, h in zip(sizes, sizes[1:], strict=False):
+    for d, h in itertools.pairwise(sizes):
         layers += [ScaledLinear(d, h, 1 / math.sqrt(d)), nn.ReLU()]
     return nn.Sequential(*layers, ScaledLinear(width, num_outputs, 1 / width, bias=False))
 

@@ -24,6 +24,8 @@ from relative_stability.perturbations.base import Perturbation
 from relative_stability.perturbations.temperature import (
     check_displacements,
     check_modes,
+)
+from relative_stability.perturbations.temperature import (
     temperature as temperature_of,
 )
 

@@ -19,7 +19,8 @@ class Noise(Perturbation):
 
     def draw(self, generator: torch.Generator, image_shape: tuple[int, ...]) -> Tensor:
         noise = torch.randn(image_shape, generator=generator)
-        return noise / torch.linalg.vector_norm(noise)
+        norm: Tensor = torch.linalg.vector_norm(noise)
+        return noise / norm
 
     def apply(self, images: Tensor, prepared: Tensor, magnitude: float | Tensor) -> Tensor:
         """magnitude: a number, or one for each image as a tensor that broadcasts to (B, C, n, n)."""

@@ -8,7 +8,9 @@ from relative_stability.errors import InputError
 
 def _log_cut(cut: int) -> float:
     if cut < 2:
-        raise InputError(f"cut = {cut} is refused: ln(cut), which sets the displacement, must be positive; use 2 or more")
+        raise InputError(
+            f"cut = {cut} is refused: ln(cut), which sets the displacement, must be positive; use 2 or more"
+        )
     return math.log(cut)
 
 
@@ -17,7 +19,7 @@ def check_modes(n: int, cut: int) -> None:
     _log_cut(cut)
     if cut > n - 2:
         raise InputError(
-            f"cut = {cut} is too high for images of {n} pixels: the highest mode must be resolved, cut <= n - 2 = {n - 2}"
+            f"cut = {cut} is too high for images of {n} pixels, which do not resolve it; use n - 2 = {n - 2} or less"
         )
 
 

@@ -79,7 +79,10 @@ class _Split:
     def scores(self, model: nn.Module, objective: Objective) -> tuple[float, float]:
         """Mean loss and error."""
         outputs = objective.outputs(self.raw(model), self.initial)
-        loss, error = objective.value(outputs, self.labels), objective.errors(outputs, self.labels).double().mean()
+        loss, error = (
+            objective.value(outputs, self.labels),
+            objective.errors(outputs, self.labels).double().mean(),
+        )
         return float(loss), float(error)
 
 

@@ -36,10 +36,7 @@ class Objective(NamedTuple):
 
     def errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Which samples are classified wrongly, (B,) bool; an output that is not a number is always wrong."""
-        if self.loss == "hinge":
-            predicted = (outputs[:, 0] > 0).long()
-        else:
-            predicted = outputs.argmax(1)
+        predicted = (outputs[:, 0] > 0).long() if self.loss == "hinge" else outputs.argmax(1)
         return (predicted != labels) | ~torch.isfinite(outputs).all(1)
 
 

@@ -32,7 +32,11 @@ def train_run(
 
         result = train_seed(request["net"], data, P, options, seed, device, report)
         if result.diverged_epoch is not None:
-            log.warning("seed %d diverged: its loss is not finite at epoch %d; it enters no average", seed, result.diverged_epoch)
+            log.warning(
+                "seed %d diverged: its loss is not finite at epoch %d; it enters no average",
+                seed,
+                result.diverged_epoch,
+            )
         trained.append(result)
     epochs = recorded_epochs(options["steps"], min(options["batch_size"], P), P, options["evaluations"])
     return _curves(seeds, epochs, trained), _stacked(trained)
@@ -48,7 +52,9 @@ def _curves(seeds: range, epochs: list[int], trained: list[Trained]) -> dict[str
         "epoch": Variable(("epoch",), np.array(epochs), "passes over the training set", "epoch"),
         "train_loss": Variable(("seed", "epoch"), column([t.train_loss for t in trained]), "training loss"),
         "test_error": Variable(("seed", "epoch"), column([t.test_error for t in trained]), "test error"),
-        "best_epoch": Variable(("seed",), column([epochs[t.best] for t in trained]), "epoch of the best test error", "epoch"),
+        "best_epoch": Variable(
+            ("seed",), column([epochs[t.best] for t in trained]), "epoch of the best test error", "epoch"
+        ),
         "diverged_epoch": Variable(("seed",), column(diverged), "epoch at which the loss was not finite", "epoch"),
     }
 

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 CONFIG = "config/test.yaml"
 
@@ -24,7 +22,13 @@ class Project:
 
     def snakemake(self, *arguments: str, config: str | None = CONFIG) -> subprocess.CompletedProcess[str]:
         """Run snakemake as a user does, with the environment's own commands and this copy's package."""
-        command = [sys.executable, "-m", "snakemake", *arguments, *(["--configfile", config] if config else [])]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            *arguments,
+            *(["--configfile", config] if config else []),
+        ]
         environment = {**os.environ, "PYTHONPATH": str(self.path / "src")}
         return subprocess.run(command, cwd=self.path, env=environment, text=True, capture_output=True, timeout=600)
 
@@ -71,12 +75,3 @@ def copy_project(target: Path) -> Project:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
     return Project(target)
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Project:
-    """The golden run of config/test.yaml, really run."""
-    project = copy_project(tmp_path_factory.mktemp("golden") / "project")
-    result = project.snakemake()
-    assert result.returncode == 0, result.stdout + result.stderr
-    return project

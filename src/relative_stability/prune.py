@@ -1,0 +1,27 @@
+"""Which results no config refers to."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from relative_stability.grid import Grid
+
+# Only names with a digest are ever listed: what is published under a plain name is rewritten, not piled up.
+_DIGEST = re.compile(r"\.([0-9a-f]{10})\.(nc|safetensors|log|tsv)$")
+_FOLDERS = ("datasets", "training", "stability", "logs", "benchmarks")
+
+
+def unreferenced(results: Path, grids: Iterable[Grid]) -> list[Path]:
+    """Files whose digest is in none of the grids, and what killed writers left behind.
+
+    Only the folders that the workflow fills are looked into, and only names of its own grammar.
+    """
+    known = {digest for grid in grids for digest in grid.by_digest}
+    found = []
+    for folder in _FOLDERS:
+        for file in sorted((results / folder).rglob("*")):
+            match = _DIGEST.search(file.name)
+            abandoned = file.name.startswith(".") and file.name.endswith(".tmp")
+            if file.is_file() and (abandoned or (match and match[1] not in known)):
+                found.append(file)
+    return found

@@ -1,0 +1,218 @@
+"""What a config asks for, one class a stage: what makes a result (its request), the digest of that, and its path.
+
+A path carries a digest of everything that made the result: its configuration with defaults filled in, and the
+versions of its stage and of those before it. The grammar of the paths stands in the Snakefile.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from relative_stability.datasets import Facts
+from relative_stability.figures import KINDS
+from relative_stability.source import source_digest
+from relative_stability.store import as_json
+from relative_stability.versions import STAGES
+
+Request = dict[str, Any]
+RESULTS = "results"
+
+
+def digest(request: Request) -> str:
+    """Ten hexadecimal digits that stand for a request."""
+    return sha256(as_json(request).encode()).hexdigest()[:10]
+
+
+class _Result:
+    """Something made from a request."""
+
+    request: Request
+
+    @cached_property
+    def digest(self) -> str:
+        return digest(self.request)
+
+    @cached_property
+    def json(self) -> str:
+        return as_json(self.request)
+
+
+@dataclass(frozen=True)
+class Dataset(_Result):
+    """A dataset of the config, prepared once. options: as they enter the digest."""
+
+    name: str
+    options: Mapping[str, Any]
+    facts: Facts
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        return {"stage": "prepare", "version": STAGES["prepare"], "options": dict(self.options)}
+
+    @property
+    def path(self) -> str:
+        return f"{RESULTS}/datasets/{self.name}.{self.digest}.nc"
+
+
+@dataclass(frozen=True)
+class Run(_Result):
+    """One net trained on P samples of one dataset for one range of seeds."""
+
+    dataset: Dataset
+    net: str
+    net_options: Mapping[str, Any]
+    training: Mapping[str, Any]
+    P: int
+    seeds: str
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        return {
+            "stage": "train",
+            "version": STAGES["train"],
+            "dataset": self.dataset.request,
+            "net": dict(self.net_options),
+            "training": dict(self.training),
+            "P": self.P,
+            "seeds": self.seeds,
+        }
+
+    @property
+    def place(self) -> str:
+        return f"{self.dataset.name}/{self.net}/P{self.P}/seeds{self.seeds}"
+
+    @property
+    def curves(self) -> str:
+        return f"{RESULTS}/training/{self.place}.{self.digest}.nc"
+
+    @property
+    def weights(self) -> str:
+        return f"{RESULTS}/training/{self.place}.{self.digest}.safetensors"
+
+
+@dataclass(frozen=True)
+class Measurement(_Result):
+    """One observable measured on one run."""
+
+    run: Run
+    stability: Mapping[str, Any]
+    observable: str = "output"
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        return {
+            "stage": "measure",
+            "version": STAGES["measure"],
+            "observable": self.observable,
+            "stability": dict(self.stability),
+            "run": self.run.request,
+        }
+
+    @property
+    def path(self) -> str:
+        return f"{RESULTS}/stability/{self.observable}/{self.run.place}.{self.digest}.nc"
+
+
+class _Published(_Result):
+    """A result whose path has no digest. Its mark has one, and is there only while it tells the truth."""
+
+    path: str
+    sweeps: Sequence["Sweep"] = ()  # what it is made from
+
+    @property
+    def mark(self) -> str:
+        return f"{RESULTS}/.requests/{Path(self.path).relative_to(RESULTS)}.{self.digest}"
+
+    @property
+    def marks(self) -> list[str]:
+        """Its own mark, then those of the sweeps that it is made from: one that is stale is noticed here too."""
+        return [self.mark, *(sweep.mark for sweep in self.sweeps)]
+
+
+@dataclass(frozen=True)
+class Sweep(_Published):
+    """A named grid of runs with what is measured on them."""
+
+    name: str
+    measurements: Sequence[Measurement]
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        labels = [[m.run.place, m.run.digest, m.digest] for m in self.measurements]
+        return {"stage": "collect", "version": STAGES["collect"], "sweep": self.name, "measurements": labels}
+
+    @property
+    def path(self) -> str:  # type: ignore[override]
+        return f"{RESULTS}/sweeps/{self.name}.nc"
+
+    @cached_property
+    def runs_json(self) -> str:
+        """For each measurement its labels, and the paths and digests of its stability and curves."""
+        rows = [
+            {
+                "dataset": m.run.dataset.name,
+                "net": m.run.net,
+                "architecture": m.run.net_options["architecture"],
+                "P": m.run.P,
+                "stability": m.path,
+                "stability_digest": m.digest,
+                "curves": m.run.curves,
+                "curves_digest": m.run.digest,
+            }
+            for m in self.measurements
+        ]
+        return as_json(rows)
+
+    @property
+    def datasets(self) -> list[Dataset]:
+        return list({m.run.dataset.name: m.run.dataset for m in self.measurements}.values())
+
+
+@dataclass(frozen=True)
+class Figure(_Published):
+    """A figure of a sweep."""
+
+    name: str
+    kind: str
+    sweep: Sweep
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        code = source_digest("figures", "statistics", "sweep")
+        drawn_from = [part.request for part in self.sweeps or self.sweep.datasets]
+        return {
+            "stage": "figure",
+            "code": code,
+            "name": self.name,
+            "kind": self.kind,
+            "drawn_from": drawn_from,
+        }
+
+    @property
+    def path(self) -> str:  # type: ignore[override]
+        return f"{RESULTS}/figures/{self.name}.pdf"
+
+    @property
+    def sweeps(self) -> list[Sweep]:  # type: ignore[override]
+        return [self.sweep] if KINDS[self.kind] == "sweep" else []
+
+    @property
+    def sources(self) -> list[str]:
+        """Files that it is drawn from: the sweep's, or those of its datasets."""
+        return [part.path for part in self.sweeps or self.sweep.datasets]
+
+
+@dataclass(frozen=True)
+class Claims(_Published):
+    """The claims, checked on every sweep."""
+
+    sweeps: Sequence[Sweep]
+    path: str = f"{RESULTS}/claims.md"
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        code = source_digest("claims", "statistics", "sweep")
+        return {"stage": "claims", "code": code, "sweeps": [sweep.request for sweep in self.sweeps]}

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# A real SLURM on this one machine: two pretended nodes of 4 CPUs and 2 pretended GPUs each.
+#   tests/slurm/cluster.sh start     (as root, with Debian's slurm-wlm and munge installed)
+#   tests/slurm/cluster.sh stop      leaves the machine as it found it
+# Refuses to touch a SLURM that is configured already.
+set -euo pipefail
+
+state=/tmp/relative-stability-slurm
+mark="# made by relative-stability, tests/slurm/cluster.sh"
+etc=/etc/slurm
+host=$(hostname -s)
+
+refuse() { echo "cluster.sh: $1" >&2; exit 1; }
+
+ours() { [ ! -e "$1" ] || grep -qF "$mark" "$1"; }
+
+start() {
+  [ "$(id -u)" = 0 ] || refuse "only root can start a cluster here; run it as root"
+  for program in slurmctld slurmd munged; do
+    command -v "$program" >/dev/null || refuse "$program is missing; install the packages slurm-wlm and munge"
+  done
+  for file in slurm.conf gres.conf; do
+    ours "$etc/$file" || refuse "$etc/$file exists and is not ours; this machine has a SLURM of its own, leave it alone"
+  done
+  stop
+  mkdir -p "$etc" "$state"/{spool,log} /run/munge
+  [ -e /etc/munge/munge.key ] || refuse "/etc/munge/munge.key is missing; the package munge makes it"
+
+  if ! pgrep -x munged >/dev/null; then
+    chown munge: /run/munge
+    setpriv --reuid munge --regid munge --clear-groups munged --force
+    touch "$state/munged-is-ours"
+  fi
+  # A GPU is a device node of its own; any node will do.
+  for gpu in 0 1 2 3; do
+    [ -e "$state/gpu$gpu" ] || mknod "$state/gpu$gpu" c 1 3
+  done
+  cat > "$etc/slurm.conf" <<CONF
+$mark
+ClusterName=relative-stability
+SlurmctldHost=$host(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+GresTypes=gpu
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=5
+MinJobAge=300
+ReturnToService=2
+SlurmdParameters=config_overrides
+StateSaveLocation=$state/spool/controller
+SlurmdSpoolDir=$state/spool/%n
+SlurmctldPidFile=$state/slurmctld.pid
+SlurmdPidFile=$state/slurmd.%n.pid
+SlurmctldLogFile=$state/log/slurmctld.log
+SlurmdLogFile=$state/log/slurmd.%n.log
+NodeName=node[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[17001-17002] CPUs=4 RealMemory=8000 Gres=gpu:2
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+CONF
+  cat > "$etc/gres.conf" <<CONF
+$mark
+NodeName=node1 Name=gpu File=$state/gpu[0-1]
+NodeName=node2 Name=gpu File=$state/gpu[2-3]
+CONF
+  mkdir -p "$state/spool/controller" "$state/spool/node1" "$state/spool/node2"
+  slurmctld
+  slurmd -N node1
+  slurmd -N node2
+  for _ in $(seq 60); do
+    [ "$(sinfo -h -t idle -o %D 2>/dev/null)" = 2 ] && { echo "SLURM runs: 2 nodes with 4 CPUs and 2 GPUs each"; return; }
+    sleep 0.5
+  done
+  refuse "the nodes did not come up within 30 s; see $state/log"
+}
+
+stop() {
+  if ours "$etc/slurm.conf" && [ -e "$etc/slurm.conf" ]; then
+    scancel --user=root 2>/dev/null || true
+  fi
+  for pid in "$state"/*.pid; do
+    [ -e "$pid" ] && kill "$(cat "$pid")" 2>/dev/null || true
+  done
+  for _ in $(seq 40); do
+    alive=0
+    for pid in "$state"/*.pid; do [ -e "$pid" ] && kill -0 "$(cat "$pid")" 2>/dev/null && alive=1; done
+    [ $alive = 0 ] && break
+    sleep 0.25
+  done
+  [ ! -e "$state/munged-is-ours" ] || pkill -x munged || true
+  for file in slurm.conf gres.conf; do
+    ours "$etc/$file" && rm -f "$etc/$file"
+  done
+  rm -rf "$state"
+}
+
+case "${1:-}" in
+  start) start ;;
+  stop) stop ;;
+  *) refuse "say start or stop" ;;
+esac
