@@ -13,11 +13,13 @@ def rows(sweep, claim="", quantity=""):
 
 
 def test_known_laws_are_found_with_their_verdicts():
-    sweep = made_up()
+    sweep = made_up(nets=("fc", "lenet", "cnn"))
     for row in rows(sweep, "1."):
         assert row.verdict == "holds" and row.value == pytest.approx(1, abs=0.05)
     (fc,) = rows(sweep, "2. Fully")
-    (cnn,) = rows(sweep, "2. Training makes convolutional")
+    _, cnn = rows(sweep, "2. Training makes convolutional")
+    assert [row.verdict for row in rows(sweep, "Trend of a fully connected net")] == ["no claim"] * 3
+    assert len(rows(sweep, "4.")) == 2 * 3
     assert (fc.verdict, cnn.verdict) == ("fails", "holds")  # here even the fully connected net gets R below 1
     for row in rows(sweep, "4.", "exponent of R"):
         assert row.verdict == "holds" and row.value == pytest.approx(-0.5, abs=0.03) and row.runs == 12

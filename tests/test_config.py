@@ -1,4 +1,5 @@
 import copy
+import math
 
 import pytest
 import yaml
@@ -60,6 +61,13 @@ def changed(path, value):
         ("training.loss", "hinge", r"hinge needs two classes, and dataset 'digits' has 10"),
         ("training.learning_rate", -1, r"training\.learning_rate = -1 is refused: more than 0 is needed"),
         ("training.optimizer", "sdg", r"training\.optimizer: 'sdg' is unknown; did you mean 'sgd'\?"),
+        ("sweeps.default.P", 32, r"sweeps\.default\.P = 32 is refused: a list is needed"),
+        ("sweeps.default.seeds", 1.5, r"seeds = 1\.5 is refused: it says: A range such as 0-3"),
+        ("nets", {"fc": 3}, r"nets\.fc = 3 is refused: a mapping of keys to values is needed"),
+        ("nets", {"a b": {}}, r"nets = 'a b' is refused: a name of letters"),
+        ("nets.fc.architecture", ["x"], r"nets\.fc: architecture \['x'\] is unknown; known: cnn"),
+        ("stability.displacement", [math.nan], r"stability\.displacement\.0 = nan is refused: a finite number"),
+        ("training.learning_rate", math.inf, r"training\.learning_rate = inf is refused: a finite number"),
         ("sweeps", {}, r"sweeps is missing or empty in the config"),
         ("figures.error_vs_P.sweep", "defualt", r"figures\.error_vs_P\.sweep: 'defualt' is not defined; did you mean 'default'\?"),
         ("figures.eror_vs_P", {"sweep": "default"}, r"figures\.eror_vs_P: kind 'eror_vs_P' is unknown; did you mean 'error_vs_P'\?"),

@@ -72,10 +72,11 @@ class _Sheet:
         quantity: str,
         estimate: Estimate,
         expected: str,
-        bounds: tuple[float, float],
+        bounds: tuple[float, float] | None,
         obstacle: str = "",
     ) -> None:
-        verdict, why = _verdict(estimate, *bounds, obstacle)
+        """A row; without bounds nothing is claimed, and the number stands there for itself."""
+        verdict, why = ("no claim", "") if bounds is None else _verdict(estimate, *bounds, obstacle)
         row = Row(claim, self.sweep, subject, quantity, *estimate[:3], expected, estimate.runs, verdict, why)
         self.rows.append(row)
 
@@ -99,7 +100,8 @@ def _check_net(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: str) -> N
     start, end = _start_and_end(cell)
     sheet.add("1. R is about 1 at initialisation", subject, f"R at init, {where}", start, "1 within ×2", (0.5, 2))
     trained = f"R after training at P = {int(cell['P'][-1])}, {where}"
-    if ARCHITECTURES[str(cell["architecture"].values)].convolutional:
+    convolutional = ARCHITECTURES[str(cell["architecture"].values)].convolutional
+    if convolutional:
         claim = "2. Training makes convolutional nets relatively stable"
         sheet.add(claim, subject, trained, end, "below 1", (0, 1))
     else:
@@ -109,9 +111,12 @@ def _check_net(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: str) -> N
         ("D", "0, within 0.1", (-0.1, 0.1)),
         ("G", "above 0", (0.0, math.inf)),
     ):
-        words = f"exponent of {quantity} in P, {where}"
-        claim = "4. With P, R falls, D hardly moves, G grows"
-        sheet.add(claim, subject, words, _exponent(cell, quantity), expected, bounds, _few_sizes(cell))
+        words, found = f"exponent of {quantity} in P, {where}", _exponent(cell, quantity)
+        if convolutional:
+            claim = "4. With P, R falls in convolutional nets, D hardly moves, G grows"
+            sheet.add(claim, subject, words, found, expected, bounds, _few_sizes(cell))
+        else:
+            sheet.add("Trend of a fully connected net", subject, words, found, "–", None)
     _check_learning_curve(sheet, cell, subject)
 
 

@@ -4,6 +4,7 @@ Whatever is wrong is one sentence that names the key, what was expected and the 
 imports torch: a config is refused before the first job starts, and at once.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -102,6 +103,16 @@ class Schema:
         return str(self._resolved(schema.get("properties", {}).get(key, {})).get("description", "see the schema"))
 
 
+_TYPES = {
+    "object": "a mapping of keys to values",
+    "array": "a list",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a text",
+    "null": "null",
+}
+
+
 def _expected(error: ValidationError) -> str:
     value = error.validator_value
     words = {
@@ -109,7 +120,8 @@ def _expected(error: ValidationError) -> str:
         "maximum": f"{value} or less is needed",
         "exclusiveMinimum": f"more than {value} is needed",
         "exclusiveMaximum": f"less than {value} is needed",
-        "type": f"{'a value' if value == 'null' else value} is needed",
+        "type": f"{_TYPES.get(str(value), value)} is needed",
+        "anyOf": f"it says: {cast(Config, error.schema).get('description', 'see the schema')}",
         "pattern": "a name of letters, digits and underscores, starting with a letter, is needed",
     }
     return words.get(str(error.validator), error.message)
@@ -130,11 +142,12 @@ def check_config(raw: Mapping[str, Any], schema: Schema) -> Config:
     Raises InputError for an unknown key, a value out of range, an unknown source, architecture or figure, and for a
     figure of a sweep that is not defined.
     """
-    if not raw.get("sweeps"):
+    if not isinstance(raw, Mapping) or not raw.get("sweeps"):
         raise InputError(
             "sweeps is missing or empty in the config; define at least one sweep, or lay your file over the default "
             "with: snakemake --configfile config/config.yaml YOURS.yaml"
         )
+    _refuse_infinite(raw, "")
     config = schema.check(raw, schema.root, "")
     sweeps = config["sweeps"].values()
     for section, kind, label in (("datasets", "source", "dataset"), ("nets", "architecture", "net")):
@@ -156,11 +169,20 @@ def check_config(raw: Mapping[str, Any], schema: Schema) -> Config:
     return config
 
 
+def _refuse_infinite(value: Any, where: str) -> None:
+    """YAML can write .inf and .nan, which no option means and no schema refuses."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{where} = {value} is refused: a finite number is needed")
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        _refuse_infinite(item, f"{where}.{key}".strip("."))
+
+
 def _entry(schema: Schema, section: str, kind: str, name: str, entry: Mapping[str, Any]) -> Config:
     where = f"{section}.{name}"
     value = entry.get(kind, name)
     known = schema.part(section)
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise InputError(f"{where}: {kind} {value!r} is unknown; {nearest(str(value), known)}")
     definition = schema.part(section, value)
     options = {key: item for key, item in entry.items() if key != kind}

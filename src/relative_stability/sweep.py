@@ -22,8 +22,8 @@ def collect(cells: Iterable[tuple[dict[str, Any], "xr.Dataset", "xr.Dataset"]]) 
 
     cells: for each run its labels (dataset, net, architecture, P), its stability with dimensions (seed, state, …)
     and its curves with (seed, epoch). Test error and training loss are those of the state measured: epoch 0 at
-    init, and after training the epoch of the best test error, or the last. Curves are kept against `record`, the number of the
-    evaluation, with `epoch` beside them, as runs of different P are recorded at different epochs.
+    init, and after training the epoch of the best test error, or the last. Curves are kept against `record`, the
+    number of the evaluation, with `epoch` beside them, as runs of different P are recorded at different epochs.
     """
     import xarray as xr
 

@@ -38,7 +38,12 @@ def test_a_sweep_goes_through_slurm_and_comes_home_with_the_numbers_of_a_local_r
     result = project.snakemake("--profile", "slurm", *site)
     assert result.returncode == 0, result.stdout + result.stderr
     said = result.stdout + result.stderr
-    assert "gpu" in said and said.count("SLURM jobid") >= 12  # six trainings and six measurements
+    assert said.count("SLURM jobid") >= 12  # six trainings and six measurements
+    known = subprocess.run(
+        ["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True, check=True
+    ).stdout
+    asked = [line for line in known.splitlines() if "gres:gpu:1" in line]
+    assert len(asked) == 12 and all("JobState=COMPLETED" in line for line in asked)
     for sweep in ("default", "linear"):
         path = f"results/sweeps/{sweep}.nc"
         with xr.open_dataset(finished.path / path) as local, xr.open_dataset(project.path / path) as remote:

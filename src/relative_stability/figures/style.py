@@ -61,7 +61,8 @@ def log_axis(axes: "Axes", which: str, ticks: Iterable[float] | None = None) -> 
     else:
         low, high = sorted(getattr(axes, f"get_{which}lim")())
         if low > 0 and high / low < 100:
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            # At least two numbers on every axis, and no crowd of them.
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low > 5 else (1, 1.5, 2, 3, 4, 5, 6, 8)))
 
 
 def legend_below(figure: Figure, axes: "Axes", note: str, columns: int = 6) -> None:
