@@ -49,12 +49,13 @@ localrules:
     prepare,
     request,
     claims,
+    check_claims,
 
 
 rule all:
     default_target: True
     input:
-        [[result.path, *result.marks] for result in [*grid.sweeps, *grid.figures, grid.claims]],
+        [[*result.files, *result.marks] for result in [*grid.sweeps, *grid.figures, grid.claims]],
 
 
 include: "workflow/rules/data.smk"

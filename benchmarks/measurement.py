@@ -6,7 +6,7 @@ import torch
 
 import relative_stability as rs
 from benchmarks.timing import ratio, report
-from relative_stability.measure import build_families, observed, stability_variables
+from relative_stability.measurement import build_families, observed, stability_variables
 
 IMAGES, DISPLACEMENTS = 500, 6
 

@@ -30,7 +30,7 @@ def made_up(nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), line
                     "seed": range(seeds), "state": ["init", "trained"],
                     axis: (axis, [0.5, 1.0], {"units": "pixel"}), **({} if linear else {"cut": list(cuts)}),
                 },
-                {"trained_weights": "best", "perturbation": "made up", "digest": "x"},
+                {"trained_weights": "best", "perturbation": "subspace" if linear else "diffeomorphism", "digest": "x"},
             )  # fmt: skip
             if linear:
                 stability["compression"] = (

@@ -38,6 +38,21 @@ def test_prune_lists_and_deletes_only_when_told(workplace, capsys):
     assert (folder / "results/training/digits/notes.txt").exists()
 
 
+def test_the_file_of_a_living_writer_is_left_alone(workplace, capsys):
+    """Of two temporary files, only the one whose process is gone is listed."""
+    import os
+    import subprocess
+
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    host, place = os.uname().nodename, workplace[0] / "results/training"
+    for pid in (os.getpid(), gone.pid):
+        (place / f".x.nc.{host}.{pid}.tmp").write_text("half")
+    main(["prune", "kept.yaml", *workplace[2]])
+    listed = capsys.readouterr().out
+    assert f"{gone.pid}.tmp" in listed and f".{os.getpid()}.tmp" not in listed
+
+
 def test_a_broken_config_deletes_nothing(workplace, capsys):
     folder, runs, schema = workplace
     (folder / "broken.yaml").write_text("sweps: {}")

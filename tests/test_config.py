@@ -68,6 +68,9 @@ def changed(path, value):
         ("nets.fc.architecture", ["x"], r"nets\.fc: architecture \['x'\] is unknown; known: cnn"),
         ("stability.displacement", [math.nan], r"stability\.displacement\.0 = nan is refused: a finite number"),
         ("training.learning_rate", math.inf, r"training\.learning_rate = inf is refused: a finite number"),
+        ("datasets", {"digits": {"image_size": 8}, "x": {"source": {}}}, r"datasets\.x: source \{\} is unknown; known: digits"),
+        ("sweeps.default.seeds", "0-99999999999999", r"seeds below 2147483648 are needed"),
+        ("figures.neurons", {"sweep": "default"}, r"figures\.neurons: neurons needs the net one_hidden on a linear dataset"),
         ("sweeps", {}, r"sweeps is missing or empty in the config"),
         ("figures.error_vs_P.sweep", "defualt", r"figures\.error_vs_P\.sweep: 'defualt' is not defined; did you mean 'default'\?"),
         ("figures.eror_vs_P", {"sweep": "default"}, r"figures\.eror_vs_P: kind 'eror_vs_P' is unknown; did you mean 'error_vs_P'\?"),
@@ -136,3 +139,25 @@ def test_seed_ranges():
     assert list(parse_seeds("2-4")) == [2, 3, 4]
     assert seed_ranges(["4-7", "0-3", 9]) == ["0-3", "4-7", "9"]
     assert seed_ranges(5) == ["5"]
+
+
+def test_a_net_that_cannot_take_the_images_is_refused_at_once(schema):
+    config = changed("sweeps.default.nets", ["lenet"])
+    config["datasets"] = {"digits": {"image_size": 8}}
+    with pytest.raises(
+        InputError, match=r"net 'lenet' cannot take the images of dataset 'digits', of 8 pixels.* is 12"
+    ):
+        build_grid(config, schema)
+
+
+def test_alpha_with_batch_normalisation_is_refused(schema):
+    config = changed("sweeps.default.nets", ["cnn"])
+    config["training"] = {"alpha": 0.1}
+    with pytest.raises(InputError, match="net 'cnn' has batch normalisation"):
+        build_grid(config, schema)
+
+
+def test_whole_numbers_written_with_a_point_are_whole_numbers(schema):
+    grid = build_grid(changed("sweeps.default.P", [16.0, 64]), schema)
+    assert [m.run.P for m in grid.sweeps[0].measurements] == [16, 64]
+    assert grid.sweeps[0].mark == build_grid(BASE, schema).sweeps[0].mark

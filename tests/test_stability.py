@@ -19,8 +19,8 @@ def generator(seed=0):
 
 @pytest.fixture
 def changes():
-    deformed = torch.rand(M, N, K, generator=generator(1))
-    noisy = torch.rand(M, N, K, generator=generator(2))
+    deformed = torch.rand(M, 1, N, K, generator=generator(1))
+    noisy = torch.rand(M, 1, N, K, generator=generator(2))
     return deformed, noisy, torch.randn(N, K, generator=generator(3)), bootstrap_weights(N, 50, generator(4))
 
 
@@ -34,8 +34,8 @@ def test_pair_distances_are_those_of_all_pairs(changes):
 def test_mean_estimator_is_the_definition(changes):
     deformed, noisy, outputs, weights = changes
     result = mean_stability(deformed, noisy, outputs, weights)
-    d = deformed.double().sum(-1).mean(-1)
-    g = noisy.double().sum(-1).mean(-1)
+    d = deformed.double().sum(-1).mean((1, 2))
+    g = noisy.double().sum(-1).mean((1, 2))
     torch.testing.assert_close(result.D, d / mean_pair_distance(outputs))
     torch.testing.assert_close(result.G, g / mean_pair_distance(outputs))
     torch.testing.assert_close(result.R, d / g)
@@ -44,7 +44,7 @@ def test_mean_estimator_is_the_definition(changes):
 def test_median_estimator_sums_medians_of_components(changes):
     deformed, noisy, outputs, weights = changes
     result = median_stability(deformed, noisy, outputs, weights)
-    d, g = (np.sum([np.sort(c[0, :, k].numpy())[(N - 1) // 2] for k in range(K)]) for c in (deformed, noisy))
+    d, g = (np.sum([np.sort(c[0, 0, :, k].numpy())[(N - 1) // 2] for k in range(K)]) for c in (deformed, noisy))
     assert float(result.R[0]) == pytest.approx(d / g, rel=1e-6)
 
 
@@ -64,7 +64,7 @@ def test_one_image_counted_alone_is_that_image(changes):
     weights = torch.zeros(1, N, dtype=torch.float64)
     weights[0, 7] = N
     result = mean_stability(deformed, noisy, outputs, weights)
-    alone = deformed[:, 7].double().sum(-1) / noisy[:, 7].double().sum(-1)
+    alone = deformed[:, 0, 7].double().sum(-1) / noisy[:, 0, 7].double().sum(-1)
     torch.testing.assert_close(result.R_interval, alone.expand(2, M))
 
 
@@ -73,8 +73,8 @@ def test_bootstrap_covers_the_truth_as_often_as_it_says():
     hits, trials, images = 0, 200, 200
     for trial in range(trials):
         g = generator(trial)
-        deformed = 2 * torch.rand(1, images, 1, generator=g)
-        noisy = torch.rand(1, images, 1, generator=g)
+        deformed = 2 * torch.rand(1, 1, images, 1, generator=g)
+        noisy = torch.rand(1, 1, images, 1, generator=g)
         weights = bootstrap_weights(images, 300, g)
         low, high = mean_stability(deformed, noisy, torch.randn(images, 2, generator=g), weights).R_interval[:, 0]
         hits += bool(low <= 2 <= high)

@@ -33,6 +33,15 @@ def test_exponent_needs_three_sizes_and_skips_missing_runs():
     assert np.isnan(exponent(sizes, values).value)
 
 
+def test_seeds_without_a_number_are_no_seeds():
+    """One survivor of four has no spread, however often it is drawn."""
+    values = np.full((3, 4), np.nan)
+    values[:, 1] = [1, 0.5, 0.25]
+    found = exponent(np.array([1.0, 2, 4]), values)
+    assert found.value == pytest.approx(-1) and found.runs == 3
+    assert np.isnan(found.low) and np.isnan(found.high)
+
+
 def test_one_seed_has_no_interval():
     found = exponent(np.array([1.0, 2, 4]), np.array([[1.0], [2], [4]]))
     assert found.value == pytest.approx(1)
@@ -48,4 +57,4 @@ def test_correlation_is_pearsons_of_the_logarithms():
     assert found.low < found.value < found.high
     y[0] = np.nan
     y[1, 0] = 0  # an error of zero has no logarithm
-    assert log_correlation(x, y).runs == 16
+    assert log_correlation(x, y).runs == 15

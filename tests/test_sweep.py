@@ -79,3 +79,34 @@ def test_the_reference_is_the_lowest_cut_and_one_pixel():
     point, where = at_reference(made_up(cuts=(5, 3)))
     assert where == "cut 3, displacement 1 pixel"
     assert "displacement" not in point.R.dims
+
+
+def test_nets_and_images_of_other_sizes_are_padded():
+    import numpy as np
+    import xarray as xr
+
+    from relative_stability.sweep import collect
+
+    def cell(net, dataset, neurons, rms):
+        stability = xr.Dataset(
+            {
+                "R": (("seed", "state", "displacement"), [[[1.0], [2.0]]]),
+                "hidden_weight": (("seed", "state", "neuron", "feature"), np.ones((1, 2, neurons, 3))),
+                "rms_displacement": (("displacement",), [rms]),
+            },
+            {"seed": [0], "state": ["init", "trained"], "displacement": [1.0]},
+            {"trained_weights": "last"},
+        )
+        curves = xr.Dataset(
+            {name: (("seed", "epoch"), [[0.9, 0.4]]) for name in ("train_loss", "test_error")}
+            | {"best_epoch": ("seed", [0.0]), "diverged_epoch": ("seed", [np.nan])},
+            {"seed": [0], "epoch": [0, 3]},
+        )
+        return {"dataset": dataset, "net": net, "architecture": "one_hidden", "P": 32}, stability, curves
+
+    cells = [cell(net, data, n, rms) for net, n in (("a", 4), ("b", 6)) for data, rms in (("x", 0.8), ("y", 0.7))]
+    sweep = collect(cells)
+    assert sweep.hidden_weight.sizes["neuron"] == 6
+    assert np.isnan(sweep.hidden_weight.sel(net="a", neuron=5)).all()
+    assert sweep.rms_displacement.sel(dataset="y").item() == 0.7
+    assert sweep.R.notnull().all()

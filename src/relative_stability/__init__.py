@@ -16,7 +16,7 @@ _HOME = {
     "build_net": "nets",
     "deform": "perturbations.diffeomorphism",
     "displacement": "perturbations.temperature",
-    "measure": "measure",
+    "measure": "measurement",
     "net_names": "nets",
     "open_sweep": "sweep",
     "sample_displacement": "perturbations.diffeomorphism",
@@ -31,8 +31,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'relative_stability' has no attribute {name!r}")
     value = getattr(import_module(f"relative_stability.{_HOME[name]}"), name)
-    # Bound here for good: importing the submodule `measure` has just bound the module under that name.
-    globals()[name] = value
     return value
 
 

@@ -23,7 +23,8 @@ MIN_SIZES = 3  # fewer values of P fix no exponent
 MIN_NETS = 5  # fewer nets show no correlation across architectures
 RULES = f"""A claim **holds** where the whole interval agrees with it, **fails** where the whole interval contradicts
 it, and is **undecided** otherwise, or where there are fewer than two seeds, {MIN_SIZES} values of P (exponents) or
-{MIN_NETS} nets (correlations). Intervals are 95 %, from resampling seeds; averages over seeds are geometric. Stability
+{MIN_NETS} nets (correlations). Intervals are 95 %, from resampling seeds; averages over seeds are geometric, and a
+value of zero, which has no logarithm, is not counted among the runs. Stability
 is read at the cut and displacement (or magnitude) named in each row."""
 
 
@@ -86,11 +87,16 @@ def check(sweep: "xr.Dataset") -> list[Row]:
     point, where = at_reference(sweep)
     sheet = _Sheet(str(sweep.attrs["sweep"]))
     linear = "compression" in sweep
+    deformed = sweep.attrs["perturbation"] == "diffeomorphism"
     for dataset in point["dataset"].values:
         for net in point["net"].values:
-            cell = point.sel(dataset=dataset, net=net).transpose("P", "seed", ...)
-            (_check_linear_model if linear else _check_net)(sheet, cell, f"{dataset}, {net}", where)
-        if not linear:
+            cell, subject = point.sel(dataset=dataset, net=net).transpose("P", "seed", ...), f"{dataset}, {net}"
+            if deformed:
+                _check_net(sheet, cell, subject, where)
+            elif linear and str(cell["architecture"].values) == "one_hidden":
+                _check_linear_model(sheet, cell, subject, where)
+            _check_learning_curve(sheet, cell, subject)
+        if deformed:
             _check_across_nets(sheet, point.sel(dataset=dataset), str(dataset), where)
     return sheet.rows
 
@@ -117,7 +123,6 @@ def _check_net(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: str) -> N
             sheet.add(claim, subject, words, found, expected, bounds, _few_sizes(cell))
         else:
             sheet.add("Trend of a fully connected net", subject, words, found, "–", None)
-    _check_learning_curve(sheet, cell, subject)
 
 
 def _check_linear_model(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: str) -> None:
@@ -128,7 +133,6 @@ def _check_linear_model(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: 
     sheet.add(claim, subject, f"exponent of R in P, {where}", falling, "below 0", (-math.inf, 0), few)
     growing = _exponent(cell, "compression")
     sheet.add(claim, subject, "exponent of the compression λ in P", growing, "1/2, within 0.1", (0.4, 0.6), few)
-    _check_learning_curve(sheet, cell, subject)
 
 
 def _check_learning_curve(sheet: _Sheet, cell: "xr.Dataset", subject: str) -> None:
@@ -162,7 +166,7 @@ def _start_and_end(cell: "xr.Dataset") -> tuple[Estimate, Estimate]:
 
 
 def _typical(values: np.ndarray) -> Estimate:
-    return over_seeds(lambda v: float(geometric_mean(v)), values, int(np.isfinite(values).sum()))
+    return over_seeds(lambda v: float(geometric_mean(v)), values, int((np.isfinite(values) & (values > 0)).sum()))
 
 
 def to_csv(rows: Sequence[Row]) -> str:

@@ -41,7 +41,7 @@ def _prune(options: argparse.Namespace) -> None:
             raise InputError(f"{path} does not exist; give configs such as config/*.yaml")
         try:
             grids.append(build_grid(yaml.safe_load(path.read_text(encoding="utf-8")), schema))
-        except InputError as error:
+        except (InputError, yaml.YAMLError) as error:
             raise InputError(f"{path}: {error}") from None
     files = unreferenced(options.results, grids)
     size = sum(file.stat().st_size for file in files)

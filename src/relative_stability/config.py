@@ -52,6 +52,10 @@ class Schema:
 
     def _filled(self, value: Any, definition: Config) -> Any:
         definition = self._resolved(definition)
+        if isinstance(value, list):
+            return [self._filled(item, definition.get("items", {})) for item in value]
+        if isinstance(value, float) and definition.get("type") == "integer":
+            return int(value)  # JSON Schema counts 16.0 as whole; a path and `range` do not
         if not isinstance(value, Mapping):
             return value
         properties = definition.get("properties", {})

@@ -9,6 +9,7 @@ from typing import Any
 from relative_stability.config import Schema, check_config, merged
 from relative_stability.datasets import facts
 from relative_stability.errors import InputError, nearest
+from relative_stability.nets import ARCHITECTURES
 from relative_stability.perturbations.temperature import check_displacements
 from relative_stability.results import Claims, Dataset, Figure, Measurement, Run, Sweep
 
@@ -23,6 +24,8 @@ def parse_seeds(text: str | int) -> range:
     if match is None:
         raise InputError(f"seeds {text!r} is no range; write first-last, such as 0-3, or a single seed")
     first, last = int(match[1]), int(match[2] or match[1])
+    if last >= 2**31:
+        raise InputError(f"seeds {text!r} is refused: seeds below 2147483648 are needed")
     if last < first:
         raise InputError(f"seeds {text!r} runs backwards; write {last}-{first}")
     return range(first, last + 1)
@@ -91,6 +94,8 @@ def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
     sweeps = [_sweep(name, entry, config, datasets, schema, runs, warnings) for name, entry in config["sweeps"].items()]
     named = {sweep.name: sweep for sweep in sweeps}
     figures = [Figure(name, entry["kind"], named[entry["sweep"]]) for name, entry in config["figures"].items()]
+    for figure in figures:
+        _check_figure(figure)
     everything = [*datasets.values(), *runs.values(), *(m for sweep in sweeps for m in sweep.measurements)]
     by_digest = {item.digest: item for item in everything}
     return Grid(config["device"], sweeps, figures, Claims(sweeps), list(dict.fromkeys(warnings)), by_digest)
@@ -118,6 +123,7 @@ def _sweep(
             schema.part("training"),
             f"{where}.training",
         )
+        _check_net(where, data, net, options["architecture"], training)
         _check_training(where, data, entry["P"], training)
         warnings += [f"{where}: {sentence}" for sentence in _check_stability(where, data, stability)]
         architecture = {key: value for key, value in options.items() if key not in ("architecture", "training")}
@@ -137,6 +143,34 @@ def _settings(stability: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     idle = ("magnitude",) if stability["perturbation"] == "diffeomorphism" else ("cut", "displacement")
     digested = schema.digested(stability, schema.part("stability"))
     return {key: value for key, value in digested.items() if key not in idle}
+
+
+def _check_net(where: str, data: Dataset, net: str, architecture: str, training: Mapping[str, Any]) -> None:
+    known, size = ARCHITECTURES[architecture], data.facts.image_size
+    if size < known.smallest:
+        raise InputError(
+            f"{where}: net {net!r} cannot take the images of dataset {data.name!r}, of {size} pixels; "
+            f"the smallest it takes is {known.smallest}"
+        )
+    if known.batch_norm and training["alpha"] is not None:
+        raise InputError(
+            f"{where}.training.alpha: net {net!r} has batch normalisation, whose outputs depend on "
+            "the batch, so that f − f₀ means nothing; use null or another net"
+        )
+
+
+def _check_figure(figure: Figure) -> None:
+    """A figure that could only fail at the end is refused at the start."""
+    runs = [m.run for m in figure.sweep.measurements]
+    hidden = any(run.net_options["architecture"] == "one_hidden" and run.dataset.facts.uninformative for run in runs)
+    if figure.kind == "neurons" and not hidden:
+        raise InputError(
+            f"figures.{figure.name}: neurons needs the net one_hidden on a linear dataset (stripe, interface), "
+            f"and sweep {figure.sweep.name!r} has none"
+        )
+    flat = [run.dataset.name for run in runs if run.dataset.facts.image_size < 3]
+    if figure.kind == "twins" and flat:
+        raise InputError(f"figures.{figure.name}: twins needs images, and dataset {flat[0]!r} has none")
 
 
 def _check_training(where: str, data: Dataset, sizes: Sequence[int], training: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """What is measured on a trained run, for each of its seeds, at initialisation and after training."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.linear_model import compression
 from relative_stability.logs import log
-from relative_stability.measure import build_families, observed, stability_variables
+from relative_stability.measurement import build_families, observed, stability_variables
 from relative_stability.store import Variable
 from relative_stability.training.run import Weights, load_net
 
@@ -54,12 +54,23 @@ def output(
     return _stacked(cells, seeds)
 
 
+class _Difference(torch.nn.Module):
+    """f − f₀. A module, so that both nets are held in the same mode when it is observed."""
+
+    def __init__(self, trained: torch.nn.Module, initial: torch.nn.Module) -> None:
+        super().__init__()
+        self.trained, self.initial = trained, initial
+
+    def forward(self, x: Tensor) -> Tensor:
+        difference: Tensor = self.trained(x) - self.initial(x)
+        return difference
+
+
 def _predictor(trained: torch.nn.Module, initial: torch.nn.Module, run: Mapping[str, Any]) -> Any:
     """What is trained: f, or f − f₀ with α-scaling (the factor α cancels in D and G)."""
     if run["training"]["alpha"] is None:
         return trained
-    difference: Callable[[Tensor], Tensor] = lambda x: trained(x) - initial(x)  # noqa: E731
-    return difference
+    return _Difference(trained, initial)
 
 
 def _hidden_layer(net: torch.nn.Module, data: Prepared) -> dict[str, Variable]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from relative_stability.grid import Grid
+from relative_stability.store import abandoned
 
 # Only names with a digest are ever listed: what is published under a plain name is rewritten, not piled up.
 _DIGEST = re.compile(r"\.([0-9a-f]{10})\.(nc|safetensors|log|tsv)$")
@@ -21,7 +22,7 @@ def unreferenced(results: Path, grids: Iterable[Grid]) -> list[Path]:
     for folder in _FOLDERS:
         for file in sorted((results / folder).rglob("*")):
             match = _DIGEST.search(file.name)
-            abandoned = file.name.startswith(".") and file.name.endswith(".tmp")
-            if file.is_file() and (abandoned or (match and match[1] not in known)):
+            leftover = file.name.endswith(".tmp") and abandoned(file)
+            if file.is_file() and (leftover or (match and match[1] not in known)):
                 found.append(file)
     return found

@@ -127,6 +127,11 @@ class _Published(_Result):
         return f"{RESULTS}/.requests/{Path(self.path).relative_to(RESULTS)}.{self.digest}"
 
     @property
+    def files(self) -> list[str]:
+        """All files of the result."""
+        return [self.path]
+
+    @property
     def marks(self) -> list[str]:
         """Its own mark, then those of the sweeps that it is made from: one that is stale is noticed here too."""
         return [self.mark, *(sweep.mark for sweep in self.sweeps)]
@@ -181,8 +186,10 @@ class Figure(_Published):
 
     @cached_property
     def request(self) -> Request:  # type: ignore[override]
-        code = source_digest("figures", "statistics", "sweep")
-        drawn_from = [part.request for part in self.sweeps or self.sweep.datasets]
+        code = source_digest(
+            "figures", "statistics", "sweep", *([] if self.sweeps else ["perturbations", "randomness"])
+        )
+        drawn_from = [part.request for part in self.parts]
         return {
             "stage": "figure",
             "code": code,
@@ -196,13 +203,17 @@ class Figure(_Published):
         return f"{RESULTS}/figures/{self.name}.pdf"
 
     @property
+    def files(self) -> list[str]:
+        return [self.path.replace(".pdf", suffix) for suffix in (".pdf", ".png", ".nc")]
+
+    @property
     def sweeps(self) -> list[Sweep]:  # type: ignore[override]
         return [self.sweep] if KINDS[self.kind] == "sweep" else []
 
     @property
-    def sources(self) -> list[str]:
-        """Files that it is drawn from: the sweep's, or those of its datasets."""
-        return [part.path for part in self.sweeps or self.sweep.datasets]
+    def parts(self) -> Sequence["Sweep | Dataset"]:
+        """What it is drawn from: the sweep, or its datasets."""
+        return self.sweeps or self.sweep.datasets
 
 
 @dataclass(frozen=True)
@@ -211,6 +222,10 @@ class Claims(_Published):
 
     sweeps: Sequence[Sweep]
     path: str = f"{RESULTS}/claims.md"
+
+    @property
+    def files(self) -> list[str]:
+        return [self.path, self.path.replace(".md", ".csv")]
 
     @cached_property
     def request(self) -> Request:  # type: ignore[override]

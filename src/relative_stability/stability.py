@@ -3,7 +3,8 @@
     D_f = ⟨‖f(τx)−f(x)‖²⟩ / ⟨‖f(x)−f(z)‖²⟩,   G_f = ⟨‖f(x+η)−f(x)‖²⟩ / ⟨‖f(x)−f(z)‖²⟩,   R_f = D_f / G_f
 
 with x, z over test images (Petrini et al. 2021, arXiv 2105.02468, eqs. 6 to 8). Shapes: N images, K outputs,
-M settings of the perturbation, B bootstrap samples. Everything is computed in float64: outputs that differ little
+M settings of the perturbation, S draws
+for each image, B bootstrap samples. Everything is computed in float64: outputs that differ little
 lose their digits in float32 sums.
 """
 
@@ -50,20 +51,21 @@ def median_pair_distance(outputs: Tensor) -> Tensor:
 def mean_change(changes: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean over images of the squared change ‖f(x')−f(x)‖².
 
-    changes: (M, N, K), squared change of each output component; weights: (B, N). Returns (M,) or (B, M).
+    changes: (M, S, N, K), squared change of each output component; weights: (B, N). Returns (M,) or (B, M).
     """
-    per_image = changes.double().sum(-1)
+    per_image = changes.double().sum(-1).mean(1)
     if weights is None:
         return per_image.mean(-1)
-    return weights.double() @ per_image.T / changes.shape[1]
+    return weights.double() @ per_image.T / per_image.shape[1]
 
 
 def median_change(changes: Tensor) -> Tensor:
     """Per output component the median over images of the squared change, summed over components.
 
-    changes: (M, N, K). Returns (M,). The estimator of the public code of Petrini et al. 2021.
+    changes: (M, S, N, K), the median over draws and images. Returns (M,). The estimator of the public code of
+    Petrini et al. 2021.
     """
-    return changes.double().median(dim=1).values.sum(-1)
+    return changes.double().flatten(1, 2).median(dim=1).values.sum(-1)
 
 
 def bootstrap_weights(n: int, samples: int, generator: torch.Generator) -> Tensor:
@@ -94,7 +96,7 @@ def _assemble(d: Tensor, g: Tensor, pairs: Tensor, samples: list[Tensor], level:
 def mean_stability(deformed: Tensor, noisy: Tensor, outputs: Tensor, weights: Tensor, level: float = 0.95) -> Stability:
     """D, G, R with means over images, and their bootstrap intervals over images.
 
-    deformed, noisy: (M, N, K), squared changes of every output component under the perturbation and under noise;
+    deformed, noisy: (M, S, N, K), squared changes of every output component under the perturbation and under noise;
     outputs: (N, K), of the unchanged images; weights: (B, N) from `bootstrap_weights`; level: of the interval.
     The intervals say how much another draw of N test images would move the number of this one net; they know
     nothing of the spread between nets. R does not depend on the denominator, and neither does its interval.
@@ -120,7 +122,7 @@ def median_stability(
     picks = picks.view(weights.shape)
 
     def resampled(changes: Tensor) -> Tensor:
-        return torch.stack([median_change(changes[:, pick]) for pick in picks])
+        return torch.stack([median_change(changes[:, :, pick]) for pick in picks])
 
     pairs = median_pair_distance(outputs)
     fixed = pairs.expand(len(weights))

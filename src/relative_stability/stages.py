@@ -7,6 +7,7 @@ from typing import Any
 
 from relative_stability.errors import InputError
 from relative_stability.provenance import hardware, software
+from relative_stability.results import digest as digest_of
 from relative_stability.store import as_json, expect, open_dataset, write
 
 Request = Mapping[str, Any]
@@ -57,7 +58,8 @@ def train(request: Request, digest: str, dataset: str, curves: str, weights: str
     from relative_stability.training.run import train_run
 
     started, where = time.monotonic(), _device(device, threads)
-    records, tensors = train_run(request, open_prepared(dataset), parse_seeds(request["seeds"]), where)
+    data = open_prepared(dataset, digest_of(request["dataset"]))
+    records, tensors = train_run(request, data, parse_seeds(request["seeds"]), where)
     attributes = {**_attributes(request, digest, started), **hardware(str(where))}
     write_tensors(weights, tensors, {"digest": digest, "request": as_json(request)})
     write(curves, records, attributes)
@@ -86,8 +88,10 @@ def measure(
     expect(weights, made, run_digest, remade_by="train")
     diverged = [value == value for value in records["diverged_epoch"].values]
     seeds = [int(seed) for seed in records["seed"].values]
-    variables = output(request, open_prepared(dataset), tensors, seeds, diverged, where)
-    settings = {key: request["stability"][key] for key in ("perturbation", "estimator", "images", "trained_weights")}
+    data = open_prepared(dataset, digest_of(request["run"]["dataset"]))
+    variables = output(request, data, tensors, seeds, diverged, where)
+    told = ("perturbation", "estimator", "images", "draws", "trained_weights", "batch_norm")
+    settings = {key: request["stability"][key] for key in told}
     write(out, variables, {**_attributes(request, digest, started), **hardware(str(where)), **settings})
 
 
@@ -112,12 +116,14 @@ def collect(request: Request, runs: Iterable[Mapping[str, Any]], mark: str, out:
     write_dataset(out, sweep)
 
 
-def figure(request: Request, mark: str, sources: Sequence[str], pdf: str, png: str, numbers: str) -> None:
-    """A figure as PDF and PNG, and the numbers drawn as netCDF."""
+def figure(
+    request: Request, digests: Sequence[str], mark: str, sources: Sequence[str], pdf: str, png: str, numbers: str
+) -> None:
+    """A figure as PDF and PNG, and the numbers drawn as netCDF. digests: what the sources must have been made from."""
     from relative_stability.figures import draw
     from relative_stability.store import atomic, write_dataset
 
-    drawn, picture = draw(request["kind"], sources)
+    drawn, picture = draw(request["kind"], sources, digests)
     drawn.attrs.update(_attributes(request, _digest(mark)))
     _clear_other_marks(mark)
     write_dataset(numbers, drawn)
@@ -126,13 +132,15 @@ def figure(request: Request, mark: str, sources: Sequence[str], pdf: str, png: s
             picture.savefig(temporary, format=Path(path).suffix[1:], **options)
 
 
-def claims(request: Request, mark: str, sweeps: Sequence[str], table: str, page: str) -> None:
-    """The claims checked on every sweep, as CSV and as a page in Markdown."""
+def claims(request: Request, digests: Sequence[str], mark: str, sweeps: Sequence[str], table: str, page: str) -> None:
+    """The claims checked on every sweep, as CSV and as a page in Markdown. digests: those that the sweeps must have."""
     from relative_stability.claims import check, to_csv, to_markdown
     from relative_stability.store import write_text
     from relative_stability.sweep import open_sweep
 
     datasets = [open_sweep(path) for path in sweeps]
+    for path, dataset, digest in zip(sweeps, datasets, digests, strict=True):
+        expect(path, dataset.attrs, digest, remade_by="collect")
     rows = [row for dataset in datasets for row in check(dataset)]
     _clear_other_marks(mark)
     write_text(table, to_csv(rows))

@@ -23,6 +23,11 @@ class Estimate(NamedTuple):
     runs: int
 
 
+def _usable(values: Array) -> Array:
+    """Where a value has a logarithm: a run that diverged has none, nor has a test error of zero."""
+    return np.asarray(np.isfinite(values) & (np.asarray(values) > 0))
+
+
 def geometric_mean(values: Array, axis: int | None = None) -> Array:
     """exp⟨ln y⟩ over the runs that are there; NaN where there is none. Values must be positive."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -48,9 +53,11 @@ def over_seeds(statistic: Callable[[Array], float], values: Array, runs: int) ->
     """A statistic of all seeds and its percentile interval over resampled seeds.
 
     values: seeds on the last axis; statistic: from an array of the same shape to a number (NaN: it has no answer).
+    Seeds without a single number are no seeds: with fewer than two others there is no interval.
     """
-    seeds = values.shape[-1]
     value = statistic(values)
+    values = values[..., np.isfinite(values).any(axis=tuple(range(values.ndim - 1)))]
+    seeds = values.shape[-1]
     if seeds < 2:
         return Estimate(value, np.nan, np.nan, runs)
     generator = np.random.default_rng(0)
@@ -75,7 +82,7 @@ def exponent(x: Array, y: Array) -> Estimate:
             return float("nan")
         return float(np.polyfit(np.log(x[present]), np.log(means[present]), 1)[0])
 
-    return over_seeds(slope, np.asarray(y, float), int(np.isfinite(y).sum()))
+    return over_seeds(slope, np.asarray(y, float), int(_usable(y).sum()))
 
 
 def log_correlation(x: Array, y: Array) -> Estimate:
@@ -91,4 +98,4 @@ def log_correlation(x: Array, y: Array) -> Estimate:
         return float(np.corrcoef(a, b)[0, 1])
 
     pairs = np.stack([np.asarray(x, float), np.asarray(y, float)])
-    return over_seeds(correlation, pairs, int(np.isfinite(pairs).all(0).sum()))
+    return over_seeds(correlation, pairs, int(_usable(pairs).all(0).sum()))

@@ -42,7 +42,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     stem = f".{path.name}.{os.uname().nodename}"  # on a shared disk, only the writer's own host can tell if it lives
     for leftover in path.parent.glob(f"{stem}.*.tmp"):
-        if not _alive(int(leftover.name.split(".")[-2])):
+        if abandoned(leftover):
             leftover.unlink(missing_ok=True)
     temporary = path.with_name(f"{stem}.{os.getpid()}.tmp")
     try:
@@ -54,14 +54,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+def abandoned(temporary: Path) -> bool:
+    """Whether a temporary file's writer is known to be gone: one of this host, whose process no longer runs."""
+    *name, pid, _ = temporary.name.split(".")
+    if not ".".join(name).endswith(f".{os.uname().nodename}") or not pid.isdigit():
         return False
-    except PermissionError:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
         return True
-    return True
+    except PermissionError:
+        return False
+    return False
 
 
 def write_text(path: str | Path, text: str) -> None:

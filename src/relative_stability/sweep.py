@@ -35,9 +35,14 @@ def collect(cells: Iterable[tuple[dict[str, Any], "xr.Dataset", "xr.Dataset"]]) 
         part["epoch"] = ("record", curves["epoch"].values.astype(float), curves["epoch"].attrs)
         part["error_curve"].attrs["long_name"] = "test error at the recorded epochs"
         part["loss_curve"].attrs["long_name"] = "training loss at the recorded epochs"
-        # What is the same for every run (a coordinate's companion) is not repeated for each.
+        # Nets and datasets of other sizes are padded with NaN, which takes numbered neurons and features.
+        part = part.assign_coords(
+            {dim: np.arange(part.sizes[dim]) for dim in ("neuron", "feature") if dim in part.dims}
+        )
+        # The displacement in pixels depends on the images' size alone.
         shared = [name for name in ("rms_displacement",) if name in part]
-        part = part.drop_vars(shared).expand_dims({axis: [labels[axis]] for axis in AXES[:3]}).merge(part[shared])
+        companion = part[shared].expand_dims(dataset=[labels["dataset"]])
+        part = part.drop_vars(shared).expand_dims({axis: [labels[axis]] for axis in AXES[:3]}).merge(companion)
         part.attrs = {key: value for key, value in stability.attrs.items() if key not in RUN_ATTRIBUTES}
         parts.append(part)
         architectures[labels["net"]] = labels["architecture"]

@@ -41,7 +41,11 @@ class Project:
             return {}
         table = text[text.index("Job stats:") :]
         found = dict(re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE))
-        return {rule: int(count) for rule, count in found.items() if rule not in ("all", "total", "request")}
+        return {
+            rule: int(count)
+            for rule, count in found.items()
+            if rule not in ("all", "figures", "claims", "total", "request")
+        }
 
     def refused(self, config: str) -> str:
         """What snakemake says of a config that it refuses, before any job starts."""

@@ -9,7 +9,7 @@ from tests.workflow.project import CONFIG, Project, copy_project
 
 pytestmark = pytest.mark.workflow
 
-DRAWN = {"collect": 1, "figure": 2, "claims": 1}  # figures of one sweep: stability_vs_P and error_vs_R
+DRAWN = {"collect": 1, "figure": 2, "check_claims": 1}  # figures of one sweep: stability_vs_P and error_vs_R
 
 
 def test_a_second_run_does_nothing(finished):
@@ -48,12 +48,12 @@ def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expec
     [
         ("src/relative_stability/figures/style.py", "font_scale=1.05", "font_scale=1.1", {"figure": 4}),
         ("src/relative_stability/figures/style.py", "# Colour-blind safe", "# Safe", {}),
-        ("src/relative_stability/claims.py", "MIN_NETS = 5", "MIN_NETS = 2", {"claims": 1}),
+        ("src/relative_stability/claims.py", "MIN_NETS = 5", "MIN_NETS = 2", {"check_claims": 1}),
         ("src/relative_stability/training/engine.py", "# stays on the device", "# on the device", {}),
         ("src/relative_stability/training/engine.py", "Train from scratch.", "Train.", {}),
-        ("src/relative_stability/versions.py", '"train": 1', '"train": 2', {"train": 6, "measure": 6, "collect": 2, "figure": 3, "claims": 1}),
-        ("src/relative_stability/versions.py", '"measure": 1', '"measure": 2', {"measure": 6, "collect": 2, "figure": 3, "claims": 1}),
-        ("src/relative_stability/versions.py", '"collect": 1', '"collect": 2', {"collect": 2, "figure": 3, "claims": 1}),
+        ("src/relative_stability/versions.py", '"train": 1', '"train": 2', {"train": 6, "measure": 6, "collect": 2, "figure": 3, "check_claims": 1}),
+        ("src/relative_stability/versions.py", '"measure": 1', '"measure": 2', {"measure": 6, "collect": 2, "figure": 3, "check_claims": 1}),
+        ("src/relative_stability/versions.py", '"collect": 1', '"collect": 2', {"collect": 2, "figure": 3, "check_claims": 1}),
     ],
     ids=["figure style", "figure comment", "claim", "comment", "docstring", "train version", "measure version", "collect version"],
 )  # fmt: skip
@@ -83,7 +83,7 @@ def test_two_options_that_swap_values_are_noticed_and_back_again_cost_nothing(fi
         first = finished.jobs()
     with finished.edited(CONFIG, old, swapped):
         second = finished.jobs()
-    assert first == second == {"train": 2, "measure": 2, "collect": 1, "figure": 1, "claims": 1}
+    assert first == second == {"train": 2, "measure": 2, "collect": 1, "figure": 1, "check_claims": 1}
     assert finished.jobs() == {}
 
 

@@ -25,11 +25,11 @@ def project(tmp_path_factory):
 @pytest.mark.workflow
 def test_plain_snakemake_plans_the_embedded_default(project):
     jobs = project.jobs(config=None)
-    assert jobs == {"prepare": 2, "train": 15, "measure": 15, "collect": 2, "figure": 7, "claims": 1}
+    assert jobs == {"prepare": 2, "train": 15, "measure": 15, "collect": 2, "figure": 7, "check_claims": 1}
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize(("target", "absent"), [("figures", "claims"), ("claims", "figure")])
+@pytest.mark.parametrize(("target", "absent"), [("figures", "check_claims"), ("claims", "figure")])
 def test_targets(project, target, absent):
     jobs = project.jobs("config/test.yaml", target)
     assert absent not in jobs and jobs["train"] == 6
@@ -103,11 +103,13 @@ def test_training_and_measuring_load_only_what_they_use(tmp_path, stage):
 import json
 from relative_stability import stages, datasets
 from relative_stability.datasets.prepared import write_prepared
+from relative_stability.results import digest
+made = dict(stage="prepare")
 data = dict(dimension=3, train_size=50, test_size=50, seed=0)
-write_prepared("{tmp_path}/d.nc", datasets.load("stripe", **data), datasets.facts("stripe", **data), {{}})
+write_prepared("{tmp_path}/d.nc", datasets.load("stripe", **data), datasets.facts("stripe", **data), {{"digest": digest(made)}})
 training = dict(loss="cross_entropy", optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0, schedule="cosine",
                 batch_size=16, steps=5, evaluations=2, alpha=None)
-run = dict(stage="train", net=dict(architecture="fc", depth=1, width=8), training=training, P=16, seeds="0-1")
+run = dict(stage="train", dataset=made, net=dict(architecture="fc", depth=1, width=8), training=training, P=16, seeds="0-1")
 stages.train(run, "r", "{tmp_path}/d.nc", "{tmp_path}/c.nc", "{tmp_path}/w.safetensors", "cpu", 1)
 if "{stage}" == "measure":
     stability = dict(perturbation="subspace", magnitude=[1], images=20, draws=1, estimator="mean", trained_weights="best",

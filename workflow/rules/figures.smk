@@ -1,14 +1,14 @@
 rule figures:
     """Every figure."""
     input:
-        [[figure.path, *figure.marks] for figure in grid.figures],
+        [[*figure.files, *figure.marks] for figure in grid.figures],
 
 
 rule figure:
     """Draw one figure of a sweep."""
     input:
         marks=lambda w: grid.figure(w.figure).marks,
-        sources=lambda w: grid.figure(w.figure).sources,
+        sources=lambda w: [part.path for part in grid.figure(w.figure).parts],
     output:
         pdf=report(
             "results/figures/{figure}.pdf", caption="../report/figure.rst", category="figures"
@@ -22,6 +22,7 @@ rule figure:
         runtime=20,
     params:
         request=lambda w: grid.figure(w.figure).json,
+        digests=lambda w: [part.digest for part in grid.figure(w.figure).parts],
     message:
         "draw figure {wildcards.figure}"
     script:
@@ -29,6 +30,13 @@ rule figure:
 
 
 rule claims:
+    """The claims, checked on every sweep."""
+    input:
+        grid.claims.files,
+        grid.claims.marks,
+
+
+rule check_claims:
     """Check the claims on every sweep."""
     input:
         marks=grid.claims.marks,
@@ -43,6 +51,7 @@ rule claims:
         runtime=20,
     params:
         request=grid.claims.json,
+        digests=[sweep.digest for sweep in grid.sweeps],
     message:
         "check the claims"
     script:

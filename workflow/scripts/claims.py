@@ -6,6 +6,7 @@ from relative_stability.logs import job_log
 with job_log(snakemake.log[0], "claims"):
     stages.claims(
         json.loads(snakemake.params.request),
+        digests=snakemake.params.digests,
         mark=snakemake.input.marks[0],
         sweeps=[str(path) for path in snakemake.input.sweeps],
         table=snakemake.output.table,

@@ -6,6 +6,7 @@ from relative_stability.logs import job_log
 with job_log(snakemake.log[0], f"figure {snakemake.wildcards.figure}"):
     stages.figure(
         json.loads(snakemake.params.request),
+        digests=snakemake.params.digests,
         mark=snakemake.input.marks[0],
         sources=[str(path) for path in snakemake.input.sources],
         pdf=snakemake.output.pdf,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from relative_stability.datasets import Facts, Samples
 from relative_stability.randomness import generator
-from relative_stability.store import Attributes, Variable, read, write
+from relative_stability.store import Attributes, Variable, broken, expect, read, write
 
 
 def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes: Attributes) -> None:
@@ -70,9 +70,15 @@ class Prepared(NamedTuple):
         return test[torch.randperm(len(test), generator=generator(seed, "test subset"))[:size]]
 
 
-def open_prepared(path: str | Path) -> Prepared:
-    """Open a dataset written by `write_prepared`. Raises InputError if the file is broken."""
-    variables, _ = read(path, remade_by="prepare")
+def open_prepared(path: str | Path, digest: str | None = None) -> Prepared:
+    """Open a dataset written by `write_prepared`. Raises InputError if the file is broken or was made from another
+    request than the one with this digest.
+    """
+    variables, attributes = read(path, remade_by="prepare")
+    if digest is not None:
+        expect(path, attributes, digest, remade_by="prepare")
+    if "images" not in variables:
+        raise broken(path, "prepare", "it holds no images")
 
     def tensor(name: str) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(variables[name].values))

@@ -23,10 +23,13 @@ KINDS = {
 }
 
 
-def draw(kind: str, sources: Sequence[str]) -> tuple["xr.Dataset", "Figure"]:
-    """The numbers drawn and the figure. sources: the file of the sweep, or those of its datasets, as KINDS says."""
+def draw(kind: str, sources: Sequence[str], digests: Sequence[str] = ()) -> tuple["xr.Dataset", "Figure"]:
+    """The numbers drawn and the figure.
+
+    sources: the file of the sweep, or those of its datasets, as KINDS says; digests: what they must be made from.
+    """
     from relative_stability.figures.style import apply_style
-    from relative_stability.store import open_dataset
+    from relative_stability.store import expect, open_dataset
     from relative_stability.sweep import open_sweep
 
     if kind not in KINDS:
@@ -34,6 +37,8 @@ def draw(kind: str, sources: Sequence[str]) -> tuple["xr.Dataset", "Figure"]:
     module = import_module(f"relative_stability.figures.{kind}")
     apply_style()
     opened = open_sweep(sources[0]) if KINDS[kind] == "sweep" else open_dataset(sources[0], "prepare")
+    if digests:
+        expect(sources[0], opened.attrs, digests[0], "collect" if KINDS[kind] == "sweep" else "prepare")
     drawn: xr.Dataset = module.numbers(opened)
     figure: Figure = module.draw(drawn)
     return drawn, figure

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
 from relative_stability.errors import InputError
@@ -19,7 +20,13 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
         raise InputError(
             "figure neurons needs a sweep of nets with one hidden layer on a linear dataset (stripe, interface)"
         )
-    cell = sweep[["hidden_weight", "compression"]].isel(dataset=0, net=0, seed=0).isel(P=[0, -1])
+    cells = sweep[["hidden_weight", "compression"]].isel(P=[0, -1])
+    # The first dataset, net and seed that have weights both before and after training.
+    whole = cells["compression"].notnull().all(("P", "state")).transpose("dataset", "net", "seed")
+    if not whole.any():
+        raise InputError("figure neurons: every run of the sweep diverged, there are no weights to draw")
+    place = {dim: int(i) for dim, i in zip(whole.dims, np.argwhere(whole.values)[0], strict=True)}
+    cell = cells.isel(place).dropna("neuron", how="all").dropna("feature", how="all")
     weight = cell["hidden_weight"]
     drawn = xr.Dataset(
         {

@@ -14,17 +14,23 @@ if TYPE_CHECKING:
 
 
 class Architecture(NamedTuple):
-    """Where a net is built, and whether it is convolutional: the theory claims other things of the two kinds."""
+    """Where a net is built, and what is known of it beforehand.
+
+    convolutional: the theory claims other things of convolutional and of fully connected nets; smallest: side of the
+    smallest images that it takes, in pixels; batch_norm: whether its outputs depend on the mode it is in.
+    """
 
     module: str
     function: str
     convolutional: bool
+    smallest: int = 1
+    batch_norm: bool = False
 
 
 ARCHITECTURES = {
-    "cnn": Architecture("convolutional", "cnn", True),
+    "cnn": Architecture("convolutional", "cnn", True, smallest=4, batch_norm=True),
     "fc": Architecture("fully_connected", "fc", False),
-    "lenet": Architecture("convolutional", "lenet", True),
+    "lenet": Architecture("convolutional", "lenet", True, smallest=12),
     "one_hidden": Architecture("fully_connected", "one_hidden", False),
 }
 
@@ -56,6 +62,8 @@ def build_net(
     if name not in ARCHITECTURES:
         raise InputError(f"net {name!r} is unknown; {nearest(name, ARCHITECTURES)}")
     home = ARCHITECTURES[name]
+    if image_size < home.smallest:
+        raise InputError(f"{name} cannot take images of {image_size} pixels; the smallest it takes is {home.smallest}")
     build = getattr(import_module(f"relative_stability.nets.{home.module}"), home.function)
     with nullcontext() if seed is None else seeded_globally(seed, "init"):
         net: nn.Module = build(in_channels, num_classes, image_size, **options)

@@ -131,6 +131,8 @@ class Diffeomorphism(Perturbation):
         if image_shape[-2] != n:
             raise InputError(f"images of {image_shape[-2]}×{n} pixels cannot be deformed: square images are needed")
         super().check(image_shape, magnitudes)
+        if not isinstance(self.cut, int):
+            raise InputError(f"cut = {self.cut} is refused: a whole number is needed")
         return check_displacements(magnitudes, n, self.cut)
 
     def draw(self, generator: torch.Generator, image_shape: tuple[int, ...]) -> Tensor:

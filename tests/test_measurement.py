@@ -66,10 +66,26 @@ def test_float64_agrees_with_float32(net, images):
     assert float(single.R.squeeze()) == pytest.approx(float(double.R.squeeze()), rel=1e-4)
 
 
-def test_draws_narrow_the_noise_and_count_as_images(net, images):
-    result = rs.measure(net, images, displacement=[1], draws=3)
-    assert result.attrs["draws"] == 3
-    assert math.isfinite(float(result.R.squeeze()))
+def test_draws_of_one_image_are_averaged_and_are_no_images_of_their_own(net, images):
+    """The spread over draws falls; the distance between images, and what it divides, stays."""
+    one, many = ([rs.measure(net, images, displacement=[1], draws=d, seed=s) for s in range(6)] for d in (1, 25))
+    spread = [float(torch.tensor([float(r.D.squeeze()) for r in runs]).std()) for runs in (one, many)]
+    assert spread[1] < 0.6 * spread[0]
+    width = [float((r.R_interval[1] / r.R_interval[0]).squeeze()) for r in (one[0], many[0])]
+    assert width[1] > 1.05  # images still differ, however often each is deformed
+
+
+def test_the_name_stays_a_function_whatever_is_imported():
+    import relative_stability.measurement
+    import relative_stability.observables
+
+    assert callable(rs.measure) and rs.measure is relative_stability.measurement.measure
+
+
+def test_an_offset_of_the_output_does_not_matter(images):
+    weight = torch.randn(512, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    a, b = (rs.measure(lambda x, o=o: x.flatten(1).double() @ weight + o, images, displacement=[0.5]) for o in (0, 1e6))
+    assert float(a.R.squeeze()) == pytest.approx(float(b.R.squeeze()), rel=1e-6)
 
 
 def batch_normed():
@@ -124,6 +140,10 @@ def test_displacements_outside_the_range_warn(net, images):
         ({"perturbation": "rotate"}, "perturbation 'rotate' is unknown"),
         ({"perturbation": "noise"}, "needs magnitude="),
         ({"cut": 1}, "cut = 1 is refused"),
+        ({"cut": 2.5}, "cut = 2.5 is refused: a whole number"),
+        ({"draws": 0}, "draws = 0 is refused"),
+        ({"batch_norm": "x"}, "batch_norm 'x' is unknown"),
+        ({"layers": ["a"]}, "only the output, layers=None"),
         ({"displacement": [0]}, "displacement = 0 is refused"),
         ({"displacement": []}, "at least one is needed"),
     ],

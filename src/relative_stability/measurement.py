@@ -75,7 +75,7 @@ class _Observer:
         self.net = net
 
     def __call__(self, batch: Tensor, what: str) -> Tensor:
-        outputs = self.net(batch).flatten(1).float()
+        outputs = self.net(batch).flatten(1).double()  # small changes of large outputs need the digits
         if not torch.isfinite(outputs).all():
             raise InputError(f"the net's output on {what} is not finite (NaN or infinity): check its weights and input")
         return outputs
@@ -97,9 +97,10 @@ def stability_of(
     """D, G, R at M magnitudes of one family, and the mean norm ⟨‖τx−x‖⟩ of each, (M,).
 
     net: in the mode to be measured in (see `observed`); images: (N, C, n, n) on the net's device. With draws > 1
-    every image is perturbed so many times, and counts as often. Beyond one batch, only outputs are kept.
+    every image is perturbed so many times. Beyond one batch, only outputs are kept.
     Raises InputError where an output is not finite, naming the magnitude.
     """
+    count = len(images)
     images = images.repeat(draws, *[1] * (images.ndim - 1))
     total, shape = len(images), tuple(images.shape[1:])
     batches = [slice(i, min(i + batch_size, total)) for i in range(0, total, batch_size)]
@@ -132,8 +133,10 @@ def stability_of(
             )
             torch.square(after - outputs[rows], out=noisy[m, rows])
 
-    weights = bootstrap_weights(total, bootstrap, generator(seed, "bootstrap"))
-    return ESTIMATORS[estimator](deformed.cpu(), noisy.cpu(), outputs.cpu(), weights), norms.mean(1)
+    # Draws of one image are no images of their own: they are averaged (mean) or stay together (median).
+    weights = bootstrap_weights(count, bootstrap, generator(seed, "bootstrap"))
+    changes = (c.cpu().view(len(magnitudes), draws, count, -1) for c in (deformed, noisy))
+    return ESTIMATORS[estimator](*changes, outputs[:count].cpu(), weights), norms.mean(1)
 
 
 def stability_variables(
@@ -184,7 +187,8 @@ def stability_variables(
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, Sequence | np.ndarray) else (value,)
+    """A number, or several of any kind of sequence, as plain numbers."""
+    return tuple(np.atleast_1d(np.asarray(value)).tolist())
 
 
 def build_families(
@@ -192,7 +196,7 @@ def build_families(
 ) -> list[Perturbation]:
     """The families that a setting names: one diffeomorphism for each cut, or one of another kind."""
     if perturbation == "diffeomorphism":
-        return [build_perturbation(perturbation, cut=int(c)) for c in _tuple(cut)]
+        return [build_perturbation(perturbation, cut=c) for c in _tuple(cut)]
     options = {"directions": directions} if perturbation == "subspace" else {}
     return [build_perturbation(perturbation, **options)]
 
@@ -204,6 +208,7 @@ def measure(
     cut: int | Sequence[int] = 3,
     displacement: float | Sequence[float] = (0.5, 1, 2),
     estimator: str = "mean",
+    layers: None = None,
     seed: int = 0,
     *,
     magnitude: float | Sequence[float] | None = None,
@@ -221,7 +226,8 @@ def measure(
     images: (N, C, n, n), as the net was trained on them (the norm of η is in their units), on the net's device;
     perturbation: "diffeomorphism", "subspace" (with `directions`) or "noise"; cut: one or several; displacement: δ in
     pixels, the magnitude of diffeomorphisms; magnitude: that of the other families, in their units;
-    estimator: "mean" (the definition) or "median" (the authors' code); seed: two nets measured with one seed see the
+    estimator: "mean" (the definition) or "median" (the authors' code); layers: None, the output
+    alone; seed: two nets measured with one seed see the
     same perturbed images; batch_norm: see `observed`; draws: perturbations for each image; bootstrap: samples behind
     the intervals, which are over images.
 
@@ -231,6 +237,15 @@ def measure(
     """
     if estimator not in ESTIMATORS:
         raise InputError(f"estimator {estimator!r} is unknown; {nearest(estimator, ESTIMATORS)}")
+    if layers is not None:
+        raise InputError(f"layers = {layers!r} is refused: only the output, layers=None, can be measured so far")
+    if batch_norm not in ("auto", "batch", "running"):
+        raise InputError(f"batch_norm {batch_norm!r} is unknown; {nearest(batch_norm, ('auto', 'batch', 'running'))}")
+    for name, number in (("draws", draws), ("batch_size", batch_size), ("bootstrap", bootstrap)):
+        if number < 1:
+            raise InputError(f"{name} = {number} is refused: 1 or more is needed")
+    if not (isinstance(images, Tensor) and images.is_floating_point()):
+        raise InputError("images must be a torch tensor of floating-point numbers, as the net was trained on them")
     if images.ndim < 2 or len(images) < 2:
         raise InputError(f"images of shape {tuple(images.shape)}: at least two inputs, (N, C, n, n), are needed")
     families = build_families(perturbation, cut, directions)
