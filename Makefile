@@ -64,4 +64,4 @@ clean: ## remove the environment and caches; results stay
 
 lock: $(READY) ## resolve the newest versions into requirements.txt, with hashes and without addresses
 	uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --no-header --upgrade --output-file requirements.txt
+	  --no-annotate --no-header --upgrade --output-file requirements.txt
