@@ -138,6 +138,13 @@ def test_what_a_sweep_was_collected_from_is_remade_only_when_it_is_needed(elsewh
     assert elsewhere.jobs() == {"train": 2, "measure": 2, **DRAWN, "figure": 2}
 
 
+@pytest.mark.parametrize(("target", "drawn"), [("claims", {"check_claims": 1}), ("figures", {"figure": 2})])
+def test_targets_notice_an_edit_without_snakemakes_records(elsewhere, target, drawn):
+    assert elsewhere.jobs(CONFIG, target) == {}
+    with elsewhere.edited(CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]"):
+        assert elsewhere.jobs(CONFIG, target) == {"measure": 4, "collect": 1, **drawn}
+
+
 def test_a_single_figure_by_its_name_is_as_fresh(elsewhere):
     name = "results/figures/stability_vs_P.pdf"
     assert elsewhere.jobs(CONFIG, name) == {}
