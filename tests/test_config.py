@@ -10,7 +10,7 @@ from relative_stability.datasets import SOURCES
 from relative_stability.figures import KINDS
 from relative_stability.grid import build_grid, parse_seeds, seed_ranges
 from relative_stability.nets import ARCHITECTURES
-from relative_stability.perturbations import NAMES
+from relative_stability.perturbations import FAMILIES
 from relative_stability.stability import ESTIMATORS
 from relative_stability.training.optimizer import OPTIMIZERS
 
@@ -42,7 +42,7 @@ def changed(path, value):
         ("sweeps.default.seed", 1, r"sweeps\.default: key 'seed' is unknown; did you mean 'seeds'\?"),
         ("sweeps.default.nets", ["lenett"], r"net 'lenett' is not defined; did you mean 'lenet'\? Known: .*cnn"),
         ("sweeps.default.datasets", ["mnst"], r"dataset 'mnst' is not defined; known: digits, interface, stripe"),
-        ("stability.perturbation", "rotation", r"'rotation' is unknown; known: diffeomorphism, noise, subspace"),
+        ("stability.perturbation", "shear", r"'shear' is unknown; known: diffeomorphism, noise, rotation"),
         ("nets.mine", {"architecture": "cn"}, r"nets\.mine: architecture 'cn' is unknown; did you mean 'cnn'\?"),
         ("sweeps.default.P", [2000], r"sweeps\.default\.P: 2000 is more than the 1100 training samples of dataset 'digits'"),
         ("sweeps.default.P", [0], r"sweeps\.default\.P\.0 = 0 is refused: 1 or more is needed"),
@@ -111,7 +111,7 @@ def test_schema_and_code_name_the_same_things(schema):
     stability = schema.part("stability")["properties"]
     assert set(schema.part("datasets")) == set(SOURCES)
     assert set(schema.part("nets")) == set(ARCHITECTURES)
-    assert set(stability["perturbation"]["enum"]) == set(NAMES)
+    assert set(stability["perturbation"]["enum"]) == set(FAMILIES)
     assert set(stability["estimator"]["enum"]) == set(ESTIMATORS)
     assert set(schema.part("training")["properties"]["optimizer"]["enum"]) == set(OPTIMIZERS)
     figures = schema.root["properties"]["figures"]["additionalProperties"]["properties"]

@@ -143,16 +143,21 @@ def test_displacements_outside_the_range_warn(net, images):
         ({"cut": 2.5}, "cut = 2.5 is refused: a whole number"),
         ({"draws": 0}, "draws = 0 is refused"),
         ({"batch_norm": "x"}, "batch_norm 'x' is unknown"),
-        ({"layers": ["a"]}, "only the output, layers=None"),
+        ({"estimator": []}, "estimator is empty"),
+        ({"noise_matching": "x"}, "noise_matching 'x' is unknown"),
+        ({"layers": []}, "layers is empty"),
+        ({"interpolation": "cubic"}, "interpolation 'cubic' is unknown"),
+        ({"modes": "square"}, "modes 'square' is unknown"),
+        ({"perturbation": "rotation"}, r"'rotation' needs magnitude=…, its angle \(degree\)"),
         ({"displacement": [0]}, "displacement = 0 is refused"),
         ({"displacement": []}, "at least one is needed"),
     ],
 )
 def test_bad_settings_are_refused_in_a_sentence(net, images, options, sentence):
     with pytest.raises(rs.InputError, match=sentence):
-        rs.measure(net, images, **options)
+        rs.measure(net, images, **{"displacement": [1], **options})
 
 
 def test_images_that_are_not_square_are_refused():
-    with pytest.raises(rs.InputError, match="square images are needed"):
+    with pytest.raises(rs.InputError, match="images of 8×9 pixels cannot take a diffeomorphism: square images"):
         rs.measure(nn.Flatten(), torch.randn(4, 1, 8, 9))

@@ -3,11 +3,14 @@ import pytest
 import torch
 
 from relative_stability.stability import (
+    RESAMPLED_COMPONENTS,
+    assemble,
     bootstrap_weights,
+    joined,
+    mean_change,
     mean_pair_distance,
-    mean_stability,
+    median_change,
     median_pair_distance,
-    median_stability,
 )
 
 N, K, M = 40, 3, 2
@@ -18,65 +21,117 @@ def generator(seed=0):
 
 
 @pytest.fixture
-def changes():
-    deformed = torch.rand(M, 1, N, K, generator=generator(1))
-    noisy = torch.rand(M, 1, N, K, generator=generator(2))
-    return deformed, noisy, torch.randn(N, K, generator=generator(3)), bootstrap_weights(N, 50, generator(4))
+def outputs():
+    return torch.randn(N, K, generator=generator(3))
 
 
-def test_pair_distances_are_those_of_all_pairs(changes):
-    outputs = changes[2].double()
-    pairs = [(outputs[i] - outputs[j]).square().sum() for i in range(N) for j in range(N) if i != j]
-    assert mean_pair_distance(outputs) == pytest.approx(float(np.mean(pairs)))
-    assert median_pair_distance(outputs) == pytest.approx(float(np.quantile(pairs, 0.5, method="lower")), rel=1e-6)
+@pytest.fixture
+def weights():
+    return bootstrap_weights(N, 50, generator(4))
 
 
-def test_mean_estimator_is_the_definition(changes):
-    deformed, noisy, outputs, weights = changes
-    result = mean_stability(deformed, noisy, outputs, weights)
-    d = deformed.double().sum(-1).mean((1, 2))
-    g = noisy.double().sum(-1).mean((1, 2))
-    torch.testing.assert_close(result.D, d / mean_pair_distance(outputs))
-    torch.testing.assert_close(result.G, g / mean_pair_distance(outputs))
-    torch.testing.assert_close(result.R, d / g)
+def spread(outputs):
+    return (outputs - outputs.mean(0)).square().sum(1)
 
 
-def test_median_estimator_sums_medians_of_components(changes):
-    deformed, noisy, outputs, weights = changes
-    result = median_stability(deformed, noisy, outputs, weights)
-    d, g = (np.sum([np.sort(c[0, 0, :, k].numpy())[(N - 1) // 2] for k in range(K)]) for c in (deformed, noisy))
-    assert float(result.R[0]) == pytest.approx(d / g, rel=1e-6)
+def positive(*shape, seed):
+    return torch.rand(*shape, generator=generator(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("estimate", [mean_stability, median_stability])
-def test_rescaled_outputs_leave_all_three_unchanged(changes, estimate):
-    deformed, noisy, outputs, weights = changes
-    a, b = (
-        estimate(deformed, noisy, outputs, weights),
-        estimate(9 * deformed, 9 * noisy, 3 * outputs, weights),
-    )
-    for ours, scaled in zip(a, b, strict=True):
-        torch.testing.assert_close(ours, scaled, rtol=1e-5, atol=0)
+def test_pair_distances_are_those_of_all_pairs(outputs, weights):
+    double = outputs.double()
+    pairs = [(double[i] - double[j]).square().sum() for i in range(N) for j in range(i)]
+    assert float(mean_pair_distance(spread(double), weights).value) == pytest.approx(float(np.mean(pairs)))
+    median = median_pair_distance(outputs, weights)
+    assert float(median.value) == pytest.approx(float(np.quantile(pairs, 0.5, method="lower")), rel=1e-6)
+    assert (median.samples == median.value).all()
 
 
-def test_one_image_counted_alone_is_that_image(changes):
-    deformed, noisy, outputs, _ = changes
+def test_resampled_pair_distances_are_those_of_the_sample_to_order_one_over_n(outputs):
+    weights = bootstrap_weights(N, 2000, generator(1))
+    samples = mean_pair_distance(spread(outputs.double()), weights).samples[:, 0]
+    exact = []
+    for row in weights.long():
+        drawn = outputs.double().repeat_interleave(row, dim=0)
+        exact.append(2 * (drawn - drawn.mean(0)).square().sum() / (N - 1))
+    exact = torch.stack(exact)
+    assert float(exact.mean() / samples.mean()) == pytest.approx(1, abs=1.5 / N)
+    assert float(exact.std() / samples.std()) == pytest.approx(1, abs=0.1)
+
+
+def test_the_mean_averages_draws_first_and_images_then(weights):
+    changes = positive(M, 4, N, seed=1)
+    found = mean_change(changes, weights)
+    torch.testing.assert_close(found.value, changes.mean((1, 2)))
+    by_hand = torch.stack([changes.mean(1)[0].repeat_interleave(row.long()).mean() for row in weights])
+    torch.testing.assert_close(found.samples[:, 0], by_hand)
+
+
+def test_the_median_sums_medians_of_components(weights):
+    changes = positive(N, K, seed=1)
+    found = median_change(changes.float(), weights, torch.arange(K))
+    by_hand = np.sum([np.sort(changes[:, k].float().numpy())[(N - 1) // 2] for k in range(K)])
+    assert float(found.value) == pytest.approx(by_hand, rel=1e-6)
+    assert found.samples.shape == (50, 1)
+
+
+@pytest.mark.parametrize(("draws", "components"), [(1, 6), (4, 6), (1, 1000)])
+def test_resampled_medians_spread_as_those_of_resampled_images(draws, components):
+    """The first-order rule against sorting every sample anew; layers with many components through a few of them."""
+    n = 400
+    common = positive(1, n, 1, seed=8)  # what makes an image's components rise and fall together
+    changes = (positive(draws, n, components, seed=9) * common).flatten(0, 1)
+    weights = bootstrap_weights(n, 400, generator(5))
+    chosen = torch.randperm(components, generator=generator(6))[:RESAMPLED_COMPONENTS]
+    ours = median_change(changes, weights, chosen)
+    counts = [row.long().repeat(draws) for row in weights]
+    exact = torch.stack([changes.repeat_interleave(row, dim=0).median(0).values.sum() for row in counts])
+    assert float(ours.samples.mean() / exact.mean()) == pytest.approx(1, abs=0.02)
+    assert float(ours.samples.std() / exact.std()) == pytest.approx(1, abs=0.15)
+
+
+def test_a_median_of_zero_resamples_to_zero(weights):
+    found = median_change(torch.zeros(N, 100), weights, torch.arange(5))
+    assert found.value == 0 and (found.samples == 0).all()
+
+
+def test_rescaled_outputs_leave_all_three_unchanged(outputs, weights):
+    def stability(factor):
+        squares = factor**2
+        return assemble(
+            mean_change(squares * positive(M, 1, N, seed=1), weights),
+            joined([median_change(squares * positive(N, K, seed=s), weights, torch.arange(K)) for s in (2, 3)]),
+            mean_pair_distance(squares * spread(outputs), weights),
+        )
+
+    for ours, scaled in zip(stability(1), stability(3), strict=True):
+        torch.testing.assert_close(ours, scaled, rtol=1e-6, atol=0)
+
+
+def test_one_image_counted_alone_is_that_image(outputs):
+    deformed, noisy = positive(M, 1, N, seed=1), positive(M, 1, N, seed=2)
     weights = torch.zeros(1, N, dtype=torch.float64)
     weights[0, 7] = N
-    result = mean_stability(deformed, noisy, outputs, weights)
-    alone = deformed[:, 0, 7].double().sum(-1) / noisy[:, 0, 7].double().sum(-1)
-    torch.testing.assert_close(result.R_interval, alone.expand(2, M))
+    pairs = mean_pair_distance(spread(outputs), weights)
+    result = assemble(mean_change(deformed, weights), mean_change(noisy, weights), pairs)
+    torch.testing.assert_close(result.R_interval, (deformed / noisy)[:, 0, 7].expand(2, M))
 
 
-def test_bootstrap_covers_the_truth_as_often_as_it_says():
+@pytest.mark.parametrize("estimator", ["mean", "median"])
+def test_bootstrap_covers_the_truth_as_often_as_it_says(estimator):
     """R of a known ratio 2 over many samples of images: the 95 % interval holds it in about 95 % of them."""
     hits, trials, images = 0, 200, 200
     for trial in range(trials):
         g = generator(trial)
-        deformed = 2 * torch.rand(1, 1, images, 1, generator=g)
-        noisy = torch.rand(1, 1, images, 1, generator=g)
+        deformed = 2 * torch.rand(images, 5, generator=g)
+        noisy = torch.rand(images, 5, generator=g)
         weights = bootstrap_weights(images, 300, g)
-        low, high = mean_stability(deformed, noisy, torch.randn(images, 2, generator=g), weights).R_interval[:, 0]
+        if estimator == "mean":
+            parts = [mean_change(c.sum(1)[None, None], weights) for c in (deformed, noisy)]
+        else:
+            parts = [median_change(c, weights, torch.arange(5)) for c in (deformed, noisy)]
+        pairs = mean_pair_distance(torch.rand(images, generator=g), weights)
+        low, high = assemble(*parts, pairs).R_interval[:, 0]
         hits += bool(low <= 2 <= high)
     assert 0.88 * trials <= hits <= trials * 0.995
 

@@ -58,8 +58,8 @@ def test_seed_ranges_are_joined():
         {"seed": [0], "epoch": [0, 3]},
     )  # fmt: skip
     labels = {"dataset": "digits", "net": "fc", "architecture": "fc", "P": 32}
-    moved = (stability.assign_coords(seed=[4]), curves.assign_coords(seed=[4]))
-    joined = collect([(labels, *moved), (labels, stability, curves)])
+    moved = ({"output": stability.assign_coords(seed=[4])}, curves.assign_coords(seed=[4]))
+    joined = collect([(labels, *moved), (labels, {"output": stability}, curves)])
     assert joined.seed.values.tolist() == [0, 4]
     assert joined.test_error.sel(state="trained").values.ravel().tolist() == [0.4, 0.4]  # the last, as asked
 
@@ -102,7 +102,7 @@ def test_nets_and_images_of_other_sizes_are_padded():
             | {"best_epoch": ("seed", [0.0]), "diverged_epoch": ("seed", [np.nan])},
             {"seed": [0], "epoch": [0, 3]},
         )
-        return {"dataset": dataset, "net": net, "architecture": "one_hidden", "P": 32}, stability, curves
+        return {"dataset": dataset, "net": net, "architecture": "one_hidden", "P": 32}, {"output": stability}, curves
 
     cells = [cell(net, data, n, rms) for net, n in (("a", 4), ("b", 6)) for data, rms in (("x", 0.8), ("y", 0.7))]
     sweep = collect(cells)

@@ -14,7 +14,7 @@ __version__ = version("relative-stability")
 
 _HOME = {
     "build_net": "nets",
-    "deform": "perturbations.diffeomorphism",
+    "deform": "perturbations.interpolation",
     "displacement": "perturbations.temperature",
     "measure": "measurement",
     "net_names": "nets",

@@ -10,6 +10,7 @@ from relative_stability.config import Schema, check_config, merged
 from relative_stability.datasets import facts
 from relative_stability.errors import InputError, nearest
 from relative_stability.nets import ARCHITECTURES
+from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
 from relative_stability.perturbations.temperature import check_displacements
 from relative_stability.results import Claims, Dataset, Figure, Measurement, Run, Sweep
 
@@ -125,6 +126,7 @@ def _sweep(
         )
         _check_net(where, data, net, options["architecture"], training)
         _check_training(where, data, entry["P"], training)
+        _check_observables(where, entry["observables"], training)
         warnings += [f"{where}: {sentence}" for sentence in _check_stability(where, data, stability)]
         architecture = {key: value for key, value in options.items() if key not in ("architecture", "training")}
         net_options = {
@@ -134,15 +136,29 @@ def _sweep(
         for P, seed_range in product(sorted(entry["P"]), seeds):
             run = Run(data, net, net_options, schema.digested(training, schema.part("training")), P, seed_range)
             run = runs.setdefault(run.curves, run)  # sweeps may share runs; a shared run is one
-            measurements.append(Measurement(run, _settings(stability, schema)))
+            for observable in entry["observables"]:
+                measurements.append(Measurement(run, _settings(stability, observable, schema), observable))
     return Sweep(name, measurements)
 
 
-def _settings(stability: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    """Stability settings that bear on this perturbation: displacements leave a measurement in a subspace alone."""
-    idle = ("magnitude",) if stability["perturbation"] == "diffeomorphism" else ("cut", "displacement")
+def _settings(stability: Mapping[str, Any], observable: str, schema: Schema) -> dict[str, Any]:
+    """Stability settings that bear on this observable: displacements leave a measurement in a subspace alone."""
+    family = stability["perturbation"]
+    idle = {"magnitude" if family in DISPLACING else "displacement"}
+    idle |= set() if family == "diffeomorphism" else {"cut", "modes"}
+    idle |= set() if family in GEOMETRIC else {"interpolation"}
+    idle |= set() if observable == "depth" else {"layers"}
     digested = schema.digested(stability, schema.part("stability"))
     return {key: value for key, value in digested.items() if key not in idle}
+
+
+def _check_observables(where: str, observables: Sequence[str], training: Mapping[str, Any]) -> None:
+    if "output" not in observables:
+        raise InputError(f"{where}.observables: output is missing; it is what the others are compared with, so add it")
+    if "dynamics" in observables and not training["snapshots"]:
+        raise InputError(
+            f"{where}.observables: dynamics needs snapshots of the training; set training.snapshots to 10, say"
+        )
 
 
 def _check_net(where: str, data: Dataset, net: str, architecture: str, training: Mapping[str, Any]) -> None:
@@ -197,13 +213,14 @@ def _check_stability(where: str, data: Dataset, stability: Mapping[str, Any]) ->
         raise InputError(
             f"{where}.perturbation: subspace needs uninformative inputs, and dataset {data.name!r} names none"
         )
-    if stability["perturbation"] != "diffeomorphism":
+    family, n = stability["perturbation"], data.facts.image_size
+    if family not in GEOMETRIC:
         return []
     try:
-        return [
-            sentence
-            for cut in stability["cut"]
-            for sentence in check_displacements(stability["displacement"], data.facts.image_size, cut)
-        ]
+        if family == "diffeomorphism":
+            cuts, displacements = stability["cut"], stability["displacement"]
+            return [sentence for cut in cuts for sentence in check_displacements(displacements, n, cut)]
+        magnitudes = stability["displacement" if family in DISPLACING else "magnitude"]
+        return build_perturbation(family).check((1, n, n), tuple(magnitudes))
     except InputError as error:
         raise InputError(f"{where}, dataset {data.name!r}: {error}") from None

@@ -1,189 +1,30 @@
-"""A net and images in, D, G and R out: batching, modes, random numbers, labels."""
+"""A net and images in, D, G and R out, labelled."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from relative_stability.errors import InputError, nearest
-from relative_stability.perturbations import build_perturbation
+from relative_stability.layers import OUTPUT, Net, hooked, pick_layers
+from relative_stability.modes import BatchNorm, held, statistics_rule
+from relative_stability.passes import Measured, Plan, Setting, measure_passes
+from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
 from relative_stability.perturbations.base import Perturbation
-from relative_stability.perturbations.diffeomorphism import Diffeomorphism, rms_displacement
-from relative_stability.perturbations.noise import Noise
-from relative_stability.perturbations.temperature import temperature
-from relative_stability.randomness import generator
-from relative_stability.stability import ESTIMATORS, Stability, bootstrap_weights
+from relative_stability.perturbations.diffeomorphism import Diffeomorphism
+from relative_stability.stability import ESTIMATORS
 from relative_stability.store import Variable, to_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Net = Callable[[Tensor], Tensor]
-BatchNorm = Literal["auto", "batch", "running"]
-_BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
-
-
-def _never_trained(net: Net) -> bool:
-    """Whether the net has batch normalisation whose running statistics were never updated."""
-    layers = [m for m in net.modules() if isinstance(m, _BATCH_NORMS)] if isinstance(net, nn.Module) else []
-    return any(m.track_running_stats for m in layers) and not any(
-        m.num_batches_tracked is not None and m.num_batches_tracked > 0 for m in layers
-    )
-
-
-@contextmanager
-def observed(net: Net, batch_norm: BatchNorm = "auto") -> Iterator[str]:
-    """Hold a net in evaluation mode, and hand it back as it was: modes, statistics, and all.
-
-    batch_norm: "running" uses the running statistics; "batch" those of each batch fed, clean, deformed and noisy
-    separately; "auto" is "batch" for a net whose running statistics were never updated (a net at initialisation),
-    else "running". Yields the rule in force.
-    """
-    rule = ("batch" if _never_trained(net) else "running") if batch_norm == "auto" else batch_norm
-    if not isinstance(net, nn.Module):
-        yield rule
-        return
-    modes = {m: m.training for m in net.modules()}
-    tracking = {m: m.track_running_stats for m in net.modules() if isinstance(m, _BATCH_NORMS)}
-    try:
-        net.eval()
-        if rule == "batch":
-            for layer in tracking:
-                # In training mode without tracking, the layer uses the batch's statistics and updates nothing.
-                layer.training, layer.track_running_stats = True, False
-        yield rule
-    finally:
-        for m, training in modes.items():
-            m.training = training
-        for layer, track in tracking.items():
-            layer.track_running_stats = track
-
-
-def _probes(family: Perturbation, shape: tuple[int, ...], seed: int, indices: range) -> Tensor:
-    """Random numbers of the probes `indices`, each from (seed, family, index) alone."""
-    return torch.stack([family.draw(generator(seed, family.name, k), shape) for k in indices])
-
-
-class _Observer:
-    """A net's flat outputs (B, K) on a batch, finite or refused."""
-
-    def __init__(self, net: Net) -> None:
-        self.net = net
-
-    def __call__(self, batch: Tensor, what: str) -> Tensor:
-        outputs = self.net(batch).flatten(1).double()  # small changes of large outputs need the digits
-        if not torch.isfinite(outputs).all():
-            raise InputError(f"the net's output on {what} is not finite (NaN or infinity): check its weights and input")
-        return outputs
-
-
-@torch.no_grad()
-def stability_of(
-    net: Net,
-    images: Tensor,
-    family: Perturbation,
-    magnitudes: Sequence[float],
-    *,
-    estimator: str = "mean",
-    draws: int = 1,
-    seed: int = 0,
-    batch_size: int = 500,
-    bootstrap: int = 1000,
-) -> tuple[Stability, Tensor]:
-    """D, G, R at M magnitudes of one family, and the mean norm ⟨‖τx−x‖⟩ of each, (M,).
-
-    net: in the mode to be measured in (see `observed`); images: (N, C, n, n) on the net's device. With draws > 1
-    every image is perturbed so many times. Beyond one batch, only outputs are kept.
-    Raises InputError where an output is not finite, naming the magnitude.
-    """
-    count = len(images)
-    images = images.repeat(draws, *[1] * (images.ndim - 1))
-    total, shape = len(images), tuple(images.shape[1:])
-    batches = [slice(i, min(i + batch_size, total)) for i in range(0, total, batch_size)]
-    observe, noise = _Observer(net), Noise()
-
-    outputs = torch.cat([observe(images[rows], "the unchanged images") for rows in batches])
-    deformed = outputs.new_empty(len(magnitudes), *outputs.shape)
-    noisy = torch.empty_like(deformed)
-    norms = torch.empty(len(magnitudes), total, dtype=torch.float64)
-
-    for rows in batches:
-        batch = images[rows]
-        prepared = family.prepare(_probes(family, shape, seed, range(rows.start, rows.stop)), batch)
-        for m, magnitude in enumerate(magnitudes):
-            changed = family.apply(batch, prepared, magnitude)
-            norms[m, rows] = torch.linalg.vector_norm((changed - batch).flatten(1), dim=1).double().cpu()
-            after = observe(changed, f"images at {family.magnitude_name} {magnitude:g} {family.units}")
-            torch.square(after - outputs[rows], out=deformed[m, rows])
-
-    # `mean` gives every image the mean norm of its magnitude, `median` each image its own.
-    radii = norms.mean(1, keepdim=True).expand_as(norms) if estimator == "mean" else norms
-    for rows in batches:
-        batch = images[rows]
-        prepared = noise.prepare(_probes(noise, shape, seed, range(rows.start, rows.stop)), batch)
-        for m, magnitude in enumerate(magnitudes):
-            radius = radii[m, rows].to(batch).view(-1, *[1] * (batch.ndim - 1))
-            after = observe(
-                noise.apply(batch, prepared, radius),
-                f"noisy images that match {family.magnitude_name} {magnitude:g} {family.units}",
-            )
-            torch.square(after - outputs[rows], out=noisy[m, rows])
-
-    # Draws of one image are no images of their own: they are averaged (mean) or stay together (median).
-    weights = bootstrap_weights(count, bootstrap, generator(seed, "bootstrap"))
-    changes = (c.cpu().view(len(magnitudes), draws, count, -1) for c in (deformed, noisy))
-    return ESTIMATORS[estimator](*changes, outputs[:count].cpu(), weights), norms.mean(1)
-
-
-def stability_variables(
-    net: Net, images: Tensor, families: Sequence[Perturbation], magnitudes: Sequence[float], **settings: Any
-) -> dict[str, Variable]:
-    """Measure each family in turn, and label what comes out with dimensions, units and coordinates.
-
-    families: one for each cut, or a single one of another kind; settings: those of `stability_of`. Dimensions are
-    (cut, displacement) for diffeomorphisms, else the magnitude's own name.
-    """
-    results = [stability_of(net, images, family, magnitudes, **settings) for family in families]
-    family, cuts = families[0], [f.cut for f in families if isinstance(f, Diffeomorphism)]
-    axis = family.magnitude_name
-    dims = ("cut", axis) if cuts else (axis,)
-
-    def pack(parts: Sequence[Tensor]) -> np.ndarray:
-        return torch.stack(list(parts), dim=-2).numpy() if cuts else parts[0].numpy()
-
-    words = {
-        "D": f"stability to {family.name}",
-        "G": "stability to isotropic noise of the same norm",
-        "R": f"relative stability to {family.name}, D/G",
-    }
-    variables = {
-        "bound": Variable(("bound",), np.array(["lower", "upper"]), "end of the interval", ""),
-        axis: Variable((axis,), np.array(magnitudes, float), f"{axis} of the {family.name}", family.units),
-        "noise_norm": Variable(
-            dims,
-            pack([norm for _, norm in results]),
-            "mean norm of the perturbation, and of the noise",
-            "input units",
-        ),
-    }
-    for name, long_name in words.items():
-        variables[name] = Variable(dims, pack([getattr(s, name) for s, _ in results]), long_name, "1")
-        variables[f"{name}_interval"] = Variable(
-            ("bound", *dims),
-            pack([getattr(s, f"{name}_interval") for s, _ in results]),
-            f"95 % interval of {name}, bootstrap over test images",
-            "1",
-        )
-    if cuts:
-        n = images.shape[-1]
-        rms = [[rms_displacement(temperature(d, n, c), n, c) for d in magnitudes] for c in cuts]
-        variables["cut"] = Variable(("cut",), np.array(cuts), "cut: highest frequency of the field", "1")
-        variables["rms_displacement"] = Variable(dims, np.array(rms), "root mean square displacement", "pixel")
-    return variables
+NoiseMatching = Literal["auto", "mean", "image"]
+NOISE_MATCHINGS: tuple[str, ...] = get_args(NoiseMatching)
+# The definition gives every image noise of one norm; the public code of Petrini et al. 2021 each image its own.
+OWN_MATCHING = {"mean": "mean", "median": "image"}
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
@@ -192,55 +33,187 @@ def _tuple(value: Any) -> tuple[Any, ...]:
 
 
 def build_families(
-    perturbation: str, cut: int | Sequence[int] = 3, directions: Sequence[int] = ()
+    perturbation: str,
+    cut: int | Sequence[int] = 3,
+    directions: Sequence[int] = (),
+    interpolation: str = "bilinear",
+    modes: str = "disc",
 ) -> list[Perturbation]:
     """The families that a setting names: one diffeomorphism for each cut, or one of another kind."""
+    options: dict[str, Any] = {"interpolation": interpolation} if perturbation in GEOMETRIC else {}
     if perturbation == "diffeomorphism":
-        return [build_perturbation(perturbation, cut=c) for c in _tuple(cut)]
-    options = {"directions": directions} if perturbation == "subspace" else {}
+        return [build_perturbation(perturbation, cut=c, modes=modes, **options) for c in _tuple(cut)]
+    if perturbation == "subspace":
+        options["directions"] = directions
     return [build_perturbation(perturbation, **options)]
+
+
+def stability_variables(
+    net: Net,
+    images: Tensor,
+    families: Sequence[Perturbation],
+    magnitudes: Sequence[float],
+    *,
+    estimator: str | Sequence[str] = "mean",
+    noise_matching: NoiseMatching = "auto",
+    layers: str | Sequence[str] | None = None,
+    batch_norm: BatchNorm = "auto",
+    mixed_precision: bool = False,
+    **plan: Any,
+) -> dict[str, Variable]:
+    """Measure, and label what comes out with dimensions, units and coordinates.
+
+    families: one for each cut, or a single one of another kind; plan: draws, seed, batch_size, bootstrap, progress.
+    Dimensions are, where there are several of a kind, estimator and layer, then cut and displacement for
+    diffeomorphisms, else the magnitude's own name. The other arguments are those of `measure`.
+    """
+    rules = _estimators(estimator, noise_matching)
+    settings = [Setting(family, magnitude) for family in families for magnitude in magnitudes]
+    rule = statistics_rule(net, batch_norm)
+    with held(net, rule, images.device, mixed_precision) as kept, torch.no_grad():
+        picked, sizes = pick_layers(net, OUTPUT if layers is None else layers, images[:2])
+        modules = list(dict.fromkeys(name.partition(":")[0] for name in picked))
+        with hooked(net, modules) as activations:
+            measured = measure_passes(activations, sizes, images, Plan(settings, rules, **plan), kept)
+    variables = _labelled(measured, families, magnitudes, None if layers is None else picked, estimator)
+    moved = _pixels_moved(families, magnitudes, images.shape[-1])
+    return variables if moved is None else {**variables, "rms_displacement": moved}
+
+
+def _estimators(estimator: str | Sequence[str], noise_matching: str) -> dict[str, str]:
+    """The estimators asked for, each with the matching rule of its noise."""
+    names = ESTIMATORS if estimator == "both" else (estimator,) if isinstance(estimator, str) else tuple(estimator)
+    if not names:
+        raise InputError("estimator is empty; use mean, median or both")
+    for name in names:
+        if name not in ESTIMATORS:
+            raise InputError(f"estimator {name!r} is unknown; {nearest(str(name), (*ESTIMATORS, 'both'))}")
+    if noise_matching not in NOISE_MATCHINGS:
+        raise InputError(f"noise_matching {noise_matching!r} is unknown; {nearest(noise_matching, NOISE_MATCHINGS)}")
+    return {name: OWN_MATCHING[name] if noise_matching == "auto" else noise_matching for name in names}
+
+
+def _labelled(
+    measured: Measured,
+    families: Sequence[Perturbation],
+    magnitudes: Sequence[float],
+    layers: Sequence[str] | None,
+    estimator: str | Sequence[str],
+) -> dict[str, Variable]:
+    family, axis = families[0], families[0].magnitude_name
+    cuts = [f.cut for f in families if isinstance(f, Diffeomorphism)]
+    names = list(measured.stability)
+    inner = {"cut": len(cuts), axis: len(magnitudes)} if cuts else {axis: len(magnitudes)}
+    outer = {
+        **({} if estimator in ESTIMATORS else {"estimator": len(names)}),
+        **({} if layers is None else {"layer": len(layers)}),
+    }
+
+    def pack(part: str) -> np.ndarray:
+        stacked = torch.stack([torch.stack([getattr(s, part) for s in measured.stability[name]]) for name in names])
+        if part.endswith("_interval"):
+            stacked = stacked.movedim(2, 0)  # the ends of the interval go first
+        ends = (2,) if part.endswith("_interval") else ()
+        return stacked.reshape(*ends, *outer.values(), *inner.values()).numpy()
+
+    dims, all_dims = tuple(inner), (*outer, *inner)
+    variables = {
+        "bound": Variable(("bound",), np.array(["lower", "upper"]), "end of the interval", ""),
+        axis: Variable((axis,), np.array(magnitudes, float), f"{axis} of the {family.name}", family.units),
+        "noise_norm": Variable(
+            dims,
+            measured.norms.reshape(*inner.values()).numpy(),
+            "mean norm of the perturbation, and of the noise",
+            "input units",
+        ),
+    }
+    if "estimator" in outer:
+        variables["estimator"] = Variable(("estimator",), np.array(names), "estimator of averages over images", "")
+    if layers is not None:
+        variables["layer"] = Variable(("layer",), np.array(layers), "layer", "")
+        variables["depth"] = Variable(("layer",), np.arange(len(layers)), "position in the order of execution", "1")
+    words = {
+        "D": f"stability to {family.name}",
+        "G": "stability to isotropic noise of the same norm",
+        "R": f"relative stability to {family.name}, D/G",
+    }
+    for name, long_name in words.items():
+        variables[name] = Variable(all_dims, pack(name), long_name, "1")
+        variables[f"{name}_interval"] = Variable(
+            ("bound", *all_dims),
+            pack(f"{name}_interval"),
+            f"95 % interval of {name} over test images, of this net alone",
+            "1",
+        )
+    if cuts:
+        variables["cut"] = Variable(("cut",), np.array(cuts), "highest frequency of the displacement field", "1")
+    return variables
+
+
+def _pixels_moved(families: Sequence[Perturbation], magnitudes: Sequence[float], n: int) -> Variable | None:
+    """Root mean square displacement at every setting, in pixels; None for families that move no pixels. n: side."""
+    moved = [[family.rms_displacement(magnitude, n) for magnitude in magnitudes] for family in families]
+    if moved[0][0] is None:
+        return None
+    cuts = isinstance(families[0], Diffeomorphism)
+    dims = ("cut", families[0].magnitude_name) if cuts else (families[0].magnitude_name,)
+    values = np.array(moved, float) if cuts else np.array(moved[0], float)
+    return Variable(dims, values, "root mean square displacement", "pixel")
 
 
 def measure(
     net: Net,
     images: Tensor,
-    perturbation: str = "diffeomorphism",
+    perturbation: str | Perturbation = "diffeomorphism",
     cut: int | Sequence[int] = 3,
     displacement: float | Sequence[float] = (0.5, 1, 2),
-    estimator: str = "mean",
-    layers: None = None,
+    estimator: str | Sequence[str] = "mean",
+    layers: str | Sequence[str] | None = None,
     seed: int = 0,
     *,
     magnitude: float | Sequence[float] | None = None,
     directions: Sequence[int] = (),
+    interpolation: str = "bilinear",
+    modes: str = "disc",
+    noise_matching: NoiseMatching = "auto",
     batch_norm: BatchNorm = "auto",
+    mixed_precision: bool = False,
     draws: int = 1,
     batch_size: int = 500,
     bootstrap: int = 1000,
+    progress: Callable[[int, int], None] | None = None,
 ) -> "xr.Dataset":
     """Relative stability of any net on your own images.
 
         D = ⟨‖f(τx)−f(x)‖²⟩ / ⟨‖f(x)−f(z)‖²⟩,   G = ⟨‖f(x+η)−f(x)‖²⟩ / ⟨‖f(x)−f(z)‖²⟩,   R = D / G
 
-    net: a callable from (B, C, n, n) to (B, …), measured in evaluation mode and handed back as it was;
-    images: (N, C, n, n), as the net was trained on them (the norm of η is in their units), on the net's device;
-    perturbation: "diffeomorphism", "subspace" (with `directions`) or "noise"; cut: one or several; displacement: δ in
-    pixels, the magnitude of diffeomorphisms; magnitude: that of the other families, in their units;
-    estimator: "mean" (the definition) or "median" (the authors' code); layers: None, the output
-    alone; seed: two nets measured with one seed see the
-    same perturbed images; batch_norm: see `observed`; draws: perturbations for each image; bootstrap: samples behind
-    the intervals, which are over images.
+    net: a callable from (B, C, n, n) to (B, …), measured in evaluation mode and handed back as it was; images:
+    (N, C, n, n), as the net was trained on them (the norm of η is in their units), of the dtype and on the device
+    that the net takes.
 
-    Returns a Dataset with D, G, R and their intervals, dimensions (cut, displacement) or (magnitude,).
-    Warns about displacements outside the useful range. Raises InputError for settings that cannot be drawn and for
-    outputs that are not finite. Source: Petrini et al. 2021, arXiv 2105.02468, eqs. 6 to 8.
+    perturbation: "diffeomorphism" or "translation", with `displacement` δ in pixels (and `cut`, one or several, for
+    diffeomorphisms); "rotation" (degrees), "scaling" (log of the factor), "noise" (norm) or "subspace" (standard
+    deviation, with `directions`), with `magnitude`; or an instance of `perturbations.base.Perturbation`.
+    interpolation: "bilinear" or "gaussian"; modes: "disc" or "rounded", the fields of the formula or of the code of
+    Petrini et al. 2021 (see `perturbations.diffeomorphism`).
+
+    estimator: "mean", the definition; "median", per output component the median over images; "both" or a list, from
+    one set of passes, as a dimension `estimator`. noise_matching: "mean" gives every image noise of the norm
+    ⟨‖τx−x‖⟩, "image" each image noise of its own ‖τx−x‖; "auto" is "mean" for means and "image" for medians.
+    layers: None for the output, or "blocks", "all", names and patterns such as "layer?.*" (see `layers.pick_layers`),
+    as a dimension `layer` with the order of execution as its coordinate `depth`.
+
+    seed: two nets measured with one seed see the same perturbed images, on every device and for every batch size.
+    batch_norm: "auto", "batch", "clean" or "running" (see `modes.statistics_rule`). mixed_precision: bfloat16 autocast
+    and TF32; off for reference numbers. draws: perturbations for each image. progress: called with the passes done
+    and their number. Memory is that of one batch; medians need the changes of all images in every layer asked for.
+
+    Returns a Dataset with D, G, R, dimensions (cut, displacement) or the magnitude's own. Their intervals come from
+    resampling the images `bootstrap` times: they say how much other test images would move the numbers of this net,
+    and not how much other nets differ; for that, measure several seeds and see `over_seeds`.
+    Warns about magnitudes outside the useful range. Raises InputError for settings that cannot be drawn and for
+    activations that are not finite. Source: Petrini et al. 2021, arXiv 2105.02468, eqs. 6 to 8.
     """
-    if estimator not in ESTIMATORS:
-        raise InputError(f"estimator {estimator!r} is unknown; {nearest(estimator, ESTIMATORS)}")
-    if layers is not None:
-        raise InputError(f"layers = {layers!r} is refused: only the output, layers=None, can be measured so far")
-    if batch_norm not in ("auto", "batch", "running"):
-        raise InputError(f"batch_norm {batch_norm!r} is unknown; {nearest(batch_norm, ('auto', 'batch', 'running'))}")
     for name, number in (("draws", draws), ("batch_size", batch_size), ("bootstrap", bootstrap)):
         if number < 1:
             raise InputError(f"{name} = {number} is refused: 1 or more is needed")
@@ -248,23 +221,53 @@ def measure(
         raise InputError("images must be a torch tensor of floating-point numbers, as the net was trained on them")
     if images.ndim < 2 or len(images) < 2:
         raise InputError(f"images of shape {tuple(images.shape)}: at least two inputs, (N, C, n, n), are needed")
-    families = build_families(perturbation, cut, directions)
-    if perturbation == "diffeomorphism":
-        magnitudes = _tuple(displacement)
-    elif magnitude is None:
-        raise InputError(f"perturbation {perturbation!r} needs magnitude=…, in units of {families[0].units}")
+    _estimators(estimator, noise_matching)
+    rule = statistics_rule(net, batch_norm)
+    if isinstance(perturbation, Perturbation):
+        families = [perturbation]
     else:
+        families = build_families(perturbation, cut, directions, interpolation, modes)
+    family = families[0]
+    if magnitude is not None:
         magnitudes = _tuple(magnitude)
-    for family in families:
-        for sentence in family.check(tuple(images.shape[1:]), magnitudes):
+    elif family.name in DISPLACING:
+        magnitudes = _tuple(displacement)
+    else:
+        raise InputError(f"perturbation {family.name!r} needs magnitude=…, its {family.magnitude_name} ({family.units})")
+    for each in families:
+        for sentence in each.check(tuple(images.shape[1:]), magnitudes):
             warnings.warn(sentence, stacklevel=2)
-    settings: dict[str, Any] = {
-        "estimator": estimator,
+    told: dict[str, Any] = {
+        "noise_matching": noise_matching,
         "seed": seed,
         "draws": draws,
         "batch_size": batch_size,
         "bootstrap": bootstrap,
     }
-    with observed(net, batch_norm) as rule:
-        variables = stability_variables(net, images, families, magnitudes, **settings)
-    return to_dataset(variables, {"perturbation": perturbation, "batch_norm": rule, "images": len(images), **settings})
+    variables = stability_variables(
+        net,
+        images,
+        families,
+        magnitudes,
+        estimator=estimator,
+        layers=layers,
+        batch_norm=batch_norm,
+        mixed_precision=mixed_precision,
+        **told,
+        **({} if progress is None else {"progress": progress}),
+    )
+    attributes = {
+        "perturbation": family.name,
+        "estimator": estimator if isinstance(estimator, str) else " ".join(estimator),
+        "images": len(images),
+        "batch_norm": rule,
+        "mixed_precision": int(mixed_precision),
+        "dtype": str(images.dtype).removeprefix("torch."),
+        "device": str(images.device),
+        "coordinates": "depth rms_displacement",
+        **told,
+    }
+    for option in ("interpolation", "modes"):
+        if hasattr(family, option):
+            attributes[option] = getattr(family, option)
+    return to_dataset(variables, attributes)

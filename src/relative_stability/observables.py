@@ -1,7 +1,12 @@
-"""What is measured on a trained run, for each of its seeds, at initialisation and after training."""
+"""What is measured on a trained run, for each of its seeds: output, depth, dynamics.
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+- output: D, G, R of the output, at initialisation and after training;
+- depth: the same for every layer;
+- dynamics: the same for the output, at the log-spaced snapshots that training kept.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,48 +15,164 @@ from torch import Tensor
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.linear_model import compression
 from relative_stability.logs import log
-from relative_stability.measurement import build_families, observed, stability_variables
+from relative_stability.measurement import build_families, stability_variables
+from relative_stability.perturbations import DISPLACING
 from relative_stability.store import Variable
-from relative_stability.training.run import Weights, load_net
+from relative_stability.training.run import Weights, load_net, snapshot_state
 
 STATES = ("init", "trained")
+Curves = Mapping[str, Variable]
+# The same for every seed and state.
+_SHARED = ("rms_displacement", "depth")
+
+
+class Cell(NamedTuple):
+    """One net to be measured. there: False for a net that there is none of, as its seed had diverged before."""
+
+    label: str
+    weights: str
+    fresh: bool  # at initialisation, where batch normalisation has no running statistics
+    there: bool = True
+
+
+def measure_run(
+    request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
+) -> dict[str, Variable]:
+    """The observable of a request on every seed of a run, with dimensions (seed, state or snapshot, …).
+
+    curves, weights: as `train_run` made them. NaN after training, or from that snapshot on, for seeds that diverged.
+    """
+    return OBSERVABLES[request["observable"]](request, data, curves, weights, device)
+
+
+def _states(request: Mapping[str, Any], curves: Curves, index: int) -> list[Cell]:
+    diverged = bool(np.isfinite(curves["diverged_epoch"].values[index]))
+    return [
+        Cell("init", "init", fresh=True),
+        Cell("trained", request["stability"]["trained_weights"], fresh=False, there=not diverged),
+    ]
 
 
 def output(
-    request: Mapping[str, Any],
-    data: Prepared,
-    weights: Weights,
-    seeds: Sequence[int],
-    diverged: Sequence[bool],
-    device: torch.device,
+    request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
 ) -> dict[str, Variable]:
-    """D, G, R of the output with dimensions (seed, state, …); NaN after training for the seeds that diverged.
+    """D, G, R of the output with dimensions (seed, state, …).
 
     For a net with one hidden layer on data with uninformative inputs, also the hidden weights and their compression.
     """
-    stability, run = request["stability"], request["run"]
-    images = data.seen(data.test_subset(stability["images"], stability["seed"]), device)
-    families = build_families(stability["perturbation"], stability.get("cut", ()), data.uninformative)
-    magnitudes = stability.get("displacement") or stability["magnitude"]
-    settings = {key: stability[key] for key in ("estimator", "draws", "seed")}
-    cells: list[dict[str, Variable]] = []
-    for index, seed in enumerate(seeds):
-        initial = load_net(run, data, weights, "init", index, device)
-        trained = load_net(run, data, weights, stability["trained_weights"], index, device)
-        nets: dict[str, Any] = {"init": initial, "trained": _predictor(trained, initial, run)}
-        for state in STATES:
-            if state == "trained" and diverged[index]:
-                cells.append(_blank(cells[-1]))
-                continue
-            rule: Any = stability["batch_norm"]
-            # `observed` would have to guess the state from the statistics; here it is known.
-            rule = {"init": "batch", "trained": "running"}[state] if rule == "auto" else rule
-            with observed(nets[state], rule):
-                cell = stability_variables(nets[state], images, families, magnitudes, **settings)
-            cells.append({**cell, **_hidden_layer(initial if state == "init" else trained, data)})
-        log.info("seed %d: R from %s", seed, np.round(cells[-2]["R"].values, 3).tolist())
-        log.info("seed %d: R to   %s", seed, np.round(cells[-1]["R"].values, 3).tolist())
-    return _stacked(cells, seeds)
+    measured = _Run(request, data, weights, device)
+    seeds = curves["seed"].values
+    cells = [
+        {**measured.stability(index, cell), **measured.hidden_layer(index, cell)}
+        for index in range(len(seeds))
+        for cell in _states(request, curves, index)
+    ]
+    return _stacked(cells, seeds, _state_axis())
+
+
+def depth(
+    request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
+) -> dict[str, Variable]:
+    """D, G, R of every layer with dimensions (seed, state, layer, …). With α-scaling, of f alone, as f − f₀ has none."""
+    measured = _Run(request, data, weights, device)
+    seeds, layers = curves["seed"].values, request["stability"]["layers"]
+    cells = [
+        measured.stability(index, cell, layers)
+        for index in range(len(seeds))
+        for cell in _states(request, curves, index)
+    ]
+    return _stacked(cells, seeds, _state_axis())
+
+
+def dynamics(
+    request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
+) -> dict[str, Variable]:
+    """D, G, R of the output with dimensions (seed, snapshot, …), the first of which is the initialisation."""
+    measured = _Run(request, data, weights, device)
+    seeds, steps = curves["seed"].values, curves["snapshot_step"].values
+    losses = curves["snapshot_train_loss"].values
+
+    def snapshots(index: int) -> Iterator[Cell]:
+        yield Cell("init", "init", fresh=True)
+        for step, loss in zip(steps, losses[index], strict=True):
+            yield Cell(f"step {step}", snapshot_state(step), fresh=False, there=bool(np.isfinite(loss)))
+
+    cells = [measured.stability(index, cell) for index in range(len(seeds)) for cell in snapshots(index)]
+    axis = {
+        "snapshot": Variable(("snapshot",), np.arange(len(steps) + 1), "number of the snapshot", "1"),
+        "snapshot_step": curves["snapshot_step"]._replace(values=np.concatenate([[0], steps])),
+        "snapshot_epoch": curves["snapshot_epoch"]._replace(
+            values=np.concatenate([[0], curves["snapshot_epoch"].values])
+        ),
+    }
+    return _stacked(cells, seeds, axis)
+
+
+OBSERVABLES: dict[str, Callable[..., dict[str, Variable]]] = {"output": output, "depth": depth, "dynamics": dynamics}
+
+
+class _Run:
+    """The nets of a run, measured one by one on the same images."""
+
+    def __init__(self, request: Mapping[str, Any], data: Prepared, weights: Weights, device: torch.device) -> None:
+        self.run, self.settings = request["run"], request["stability"]
+        self.data, self.weights, self.device = data, weights, device
+        settings = self.settings
+        self.images = data.seen(data.test_subset(settings["images"], settings["seed"]), device)
+        self.families = build_families(
+            settings["perturbation"],
+            settings.get("cut", ()),
+            data.uninformative,
+            settings.get("interpolation", "bilinear"),
+            settings.get("modes", "disc"),
+        )
+        displacing = settings["perturbation"] in DISPLACING
+        self.magnitudes = settings["displacement" if displacing else "magnitude"]
+        self.last: dict[str, Variable] = {}
+
+    def stability(self, index: int, cell: Cell, layers: str | Sequence[str] | None = None) -> dict[str, Variable]:
+        """D, G, R of one net, or NaN where there is none."""
+        if not cell.there:
+            return _blank(self.last)
+        rule: Any = self.settings["batch_norm"]
+        # From the statistics alone the state would have to be guessed; here it is known.
+        rule = ("batch" if cell.fresh else "running") if rule == "auto" else rule
+        self.last = stability_variables(
+            self._net(index, cell, whole=layers is None),
+            self.images,
+            self.families,
+            self.magnitudes,
+            layers=layers,
+            batch_norm=rule,
+            estimator=self.settings["estimator"],
+            noise_matching=self.settings.get("noise_matching", "auto"),
+            draws=self.settings["draws"],
+            seed=self.settings["seed"],
+        )
+        log.info("seed at position %d, %s: R %s", index, cell.label, np.round(self.last["R"].values, 3).tolist())
+        return self.last
+
+    def hidden_layer(self, index: int, cell: Cell) -> dict[str, Variable]:
+        """First-layer weights of a net with one hidden layer, and their compression."""
+        net = load_net(self.run, self.data, self.weights, cell.weights, index, self.device)
+        layers = dict(net.named_children())
+        if not self.data.uninformative or "hidden" not in layers:
+            return {}
+        weight = layers["hidden"].get_parameter("weight").detach().cpu()
+        found = {
+            "hidden_weight": Variable(("neuron", "feature"), weight.numpy(), "first-layer weights w"),
+            "compression": Variable(
+                (), np.array(float(compression(weight, self.data.uninformative))), "compression λ of the weights"
+            ),
+        }
+        return found if cell.there else _blank(found)
+
+    def _net(self, index: int, cell: Cell, whole: bool) -> torch.nn.Module:
+        """What is trained: f, or f − f₀ with α-scaling (the factor α cancels in D and G)."""
+        net = load_net(self.run, self.data, self.weights, cell.weights, index, self.device)
+        if self.run["training"]["alpha"] is None or cell.fresh or not whole:
+            return net
+        return _Difference(net, load_net(self.run, self.data, self.weights, "init", index, self.device))
 
 
 class _Difference(torch.nn.Module):
@@ -66,44 +187,32 @@ class _Difference(torch.nn.Module):
         return difference
 
 
-def _predictor(trained: torch.nn.Module, initial: torch.nn.Module, run: Mapping[str, Any]) -> Any:
-    """What is trained: f, or f − f₀ with α-scaling (the factor α cancels in D and G)."""
-    if run["training"]["alpha"] is None:
-        return trained
-    return _Difference(trained, initial)
-
-
-def _hidden_layer(net: torch.nn.Module, data: Prepared) -> dict[str, Variable]:
-    layers = dict(net.named_children())
-    if not data.uninformative or "hidden" not in layers:
-        return {}
-    weight = layers["hidden"].get_parameter("weight").detach().cpu()
-    return {
-        "hidden_weight": Variable(("neuron", "feature"), weight.numpy(), "first-layer weights w"),
-        "compression": Variable(
-            (), np.array(float(compression(weight, data.uninformative))), "compression λ of the weights"
-        ),
-    }
-
-
-def _blank(cell: dict[str, Variable]) -> dict[str, Variable]:
+def _blank(cell: Mapping[str, Variable]) -> dict[str, Variable]:
     """A measurement of a net that there is none of: coordinates stay, the rest is NaN."""
     return {
-        name: v if v.dims == (name,) else v._replace(values=np.full_like(v.values, np.nan)) for name, v in cell.items()
+        name: v if v.dims == (name,) or name in _SHARED else v._replace(values=np.full_like(v.values, np.nan))
+        for name, v in cell.items()
     }
 
 
-def _stacked(cells: list[dict[str, Variable]], seeds: Sequence[int]) -> dict[str, Variable]:
-    """Cells in the order seed, state, as arrays with these two dimensions first; coordinates stand once."""
-    stacked = {
-        "seed": Variable(("seed",), np.array(seeds), "seed of subset, initialisation and order"),
-        "state": Variable(("state",), np.array(STATES), "state of the net", ""),
-    }
-    for name, first in cells[0].items():
-        if first.dims == (name,) or name == "rms_displacement":
-            stacked[name] = first
+def _state_axis() -> dict[str, Variable]:
+    return {"state": Variable(("state",), np.array(STATES), "state of the net", "")}
+
+
+def _stacked(
+    cells: list[dict[str, Variable]], seeds: np.ndarray, axis: Mapping[str, Variable]
+) -> dict[str, Variable]:
+    """Cells in the order of seeds and then of the axis, as arrays with these two dimensions first.
+
+    axis: its coordinate, with what else lies along it.
+    """
+    name, coordinate = next(iter(axis.items()))
+    stacked = {"seed": Variable(("seed",), seeds, "seed of subset, initialisation and order"), **axis}
+    for key, first in cells[0].items():
+        if first.dims == (key,) or key in _SHARED:
+            stacked[key] = first
             continue
-        values = np.stack([cell[name].values for cell in cells])
-        values = values.reshape(len(seeds), len(STATES), *values.shape[1:])
-        stacked[name] = first._replace(dims=("seed", "state", *first.dims), values=values)
+        values = np.stack([cell[key].values for cell in cells])
+        values = values.reshape(len(seeds), len(coordinate.values), *values.shape[1:])
+        stacked[key] = first._replace(dims=("seed", name, *first.dims), values=values)
     return stacked

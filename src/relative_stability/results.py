@@ -146,7 +146,7 @@ class Sweep(_Published):
 
     @cached_property
     def request(self) -> Request:  # type: ignore[override]
-        labels = [[m.run.place, m.run.digest, m.digest] for m in self.measurements]
+        labels = [[m.run.place, m.run.digest, m.observable, m.digest] for m in self.measurements]
         return {"stage": "collect", "version": STAGES["collect"], "sweep": self.name, "measurements": labels}
 
     @property
@@ -155,21 +155,19 @@ class Sweep(_Published):
 
     @cached_property
     def runs_json(self) -> str:
-        """For each measurement its labels, and the paths and digests of its stability and curves."""
-        rows = [
-            {
+        """For each run its labels, path and digest of its curves, and for each observable those of its stability."""
+        rows: dict[str, Request] = {}
+        for m in self.measurements:
+            labels = {
                 "dataset": m.run.dataset.name,
                 "net": m.run.net,
                 "architecture": m.run.net_options["architecture"],
                 "P": m.run.P,
-                "stability": m.path,
-                "stability_digest": m.digest,
-                "curves": m.run.curves,
-                "curves_digest": m.run.digest,
+                "curves": [m.run.curves, m.run.digest],
+                "stability": {},
             }
-            for m in self.measurements
-        ]
-        return as_json(rows)
+            rows.setdefault(m.run.curves, labels)["stability"][m.observable] = [m.path, m.digest]
+        return as_json(list(rows.values()))
 
     @property
     def datasets(self) -> list[Dataset]:

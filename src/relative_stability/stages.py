@@ -78,7 +78,7 @@ def measure(
 ) -> None:
     """Stability of a run, as netCDF."""
     from relative_stability.datasets.prepared import open_prepared
-    from relative_stability.observables import output
+    from relative_stability.observables import measure_run
     from relative_stability.store import read, read_tensors
 
     started, where = time.monotonic(), _device(device, threads)
@@ -86,29 +86,31 @@ def measure(
     expect(curves, made, run_digest, remade_by="train")
     tensors, made = read_tensors(weights, remade_by="train")
     expect(weights, made, run_digest, remade_by="train")
-    diverged = [value == value for value in records["diverged_epoch"].values]
-    seeds = [int(seed) for seed in records["seed"].values]
     data = open_prepared(dataset, digest_of(request["run"]["dataset"]))
-    variables = output(request, data, tensors, seeds, diverged, where)
+    variables = measure_run(request, data, records, tensors, where)
     told = ("perturbation", "estimator", "images", "draws", "trained_weights", "batch_norm")
     settings = {key: request["stability"][key] for key in told}
     write(out, variables, {**_attributes(request, digest, started), **hardware(str(where)), **settings})
 
 
 def collect(request: Request, runs: Iterable[Mapping[str, Any]], mark: str, out: str) -> None:
-    """The runs of a sweep, as one netCDF. runs: for each its labels, and paths and digests of stability and curves."""
+    """The runs of a sweep, as one netCDF.
+
+    runs: for each its labels, path and digest of its curves, and for each observable those of its stability.
+    """
     from relative_stability.store import write_dataset
     from relative_stability.sweep import collect as merge
 
+    def checked(path: str, digest: str, rule: str) -> Any:
+        found = open_dataset(path, rule)
+        expect(path, found.attrs, digest, remade_by=rule)
+        return found
+
     def cells() -> Iterable[Any]:
         for run in runs:
-            stability, curves = (
-                open_dataset(run["stability"], "measure"),
-                open_dataset(run["curves"], "train"),
-            )
-            expect(run["stability"], stability.attrs, run["stability_digest"], remade_by="measure")
-            expect(run["curves"], curves.attrs, run["curves_digest"], remade_by="train")
-            yield {key: run[key] for key in ("dataset", "net", "architecture", "P")}, stability, curves
+            measured = {name: checked(*made, "measure") for name, made in run["stability"].items()}
+            labels = {key: run[key] for key in ("dataset", "net", "architecture", "P")}
+            yield labels, measured, checked(*run["curves"], "train")
 
     sweep = merge(cells())
     sweep.attrs.update(_attributes(request, _digest(mark)), sweep=request["sweep"])

@@ -49,6 +49,25 @@ def geometric_spread(values: Array, axis: int) -> Array:
     return np.asarray(np.exp(np.sqrt(np.divide(squares, count - 1, out=np.zeros(np.shape(count)), where=count > 1))))
 
 
+def geometric_interval(values: Array) -> tuple[Array, Array, Array]:
+    """Geometric mean over the first axis, and its 95 % interval for another set of runs: exp(m ± t s/√N).
+
+    values: (seed, …). m and s are mean and standard deviation of ln y over the N runs that are there, t Student's
+    quantile for N − 1 degrees of freedom. The ends are NaN for fewer than two runs.
+    """
+    from scipy.special import stdtrit
+
+    usable = _usable(values)
+    count = usable.sum(0)
+    logs = np.log(np.where(usable, values, 1.0))
+    safe = np.maximum(count, 1)
+    mean = logs.sum(0) / safe
+    variance = (np.where(usable, logs - mean, 0) ** 2).sum(0) / np.maximum(count - 1, 1)
+    half = stdtrit(np.maximum(count - 1, 1), (1 + LEVEL) / 2) * np.sqrt(variance / safe)
+    some, several = np.where(count > 0, 1.0, np.nan), np.where(count > 1, 1.0, np.nan)
+    return some * np.exp(mean), several * np.exp(mean - half), several * np.exp(mean + half)
+
+
 def over_seeds(statistic: Callable[[Array], float], values: Array, runs: int) -> Estimate:
     """A statistic of all seeds and its percentile interval over resampled seeds.
 

@@ -1,12 +1,10 @@
 import math
 
-import numpy as np
 import pytest
 import torch
-from scipy.ndimage import map_coordinates
 
 import relative_stability as rs
-from relative_stability.perturbations.diffeomorphism import rms_displacement
+from relative_stability.perturbations.diffeomorphism import folded, rms_displacement
 
 FIELDS = 4000
 
@@ -72,40 +70,35 @@ def test_same_generator_same_fields_other_seed_other_fields():
     assert not torch.allclose(a, c)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_deform_agrees_with_scipy(images, dtype):
-    images = images.to(dtype)
-    field = rs.sample_displacement(16, 3, rs.temperature(2, 16, 3), len(images), generator(4)).to(dtype)
-    rows, columns = np.mgrid[:16, :16]
-    for image, (dx, dy), deformed in zip(images, field.numpy(), rs.deform(images, field), strict=True):
-        for channel, ours in zip(image.numpy(), deformed.numpy(), strict=True):
-            theirs = map_coordinates(channel, [rows - dy, columns - dx], order=1, mode="nearest")
-            np.testing.assert_allclose(ours, theirs, atol=2e-5 if dtype == torch.float32 else 1e-10)
+@pytest.mark.parametrize(("cut", "ratio", "centre"), [(3, 0.81, 1.27), (5, 0.83, 1.15), (15, 0.86, 1.08)])
+def test_rounded_modes_are_those_of_the_papers_code(cut, ratio, centre):
+    """Root mean square over nominal displacement, over 28 pixels and at the centre, at the paper's cuts."""
+    n, kept = 28, [(i, j) for i in range(1, 20) for j in range(1, 20) if math.sqrt(i * i + j * j) < cut + 0.5]
+    found = rms_displacement(rs.temperature(1, n, cut), n, cut, "rounded")
+    assert found == pytest.approx(ratio, abs=0.006)
+    middle = sum((math.sin(i * math.pi / 2) * math.sin(j * math.pi / 2)) ** 2 / (i * i + j * j) for i, j in kept)
+    assert math.sqrt(2 * n**2 * rs.temperature(1, n, cut) * middle) == pytest.approx(centre, abs=0.02)
+    fields = rs.sample_displacement(64, cut, rs.temperature(1, 64, cut), 400, generator(), modes="rounded")
+    expected = rms_displacement(rs.temperature(1, 64, cut), 64, cut, "rounded")
+    assert float(fields.square().sum(1).mean().sqrt()) == pytest.approx(expected, rel=0.05)
 
 
-def test_integer_displacement_is_a_shift_inside_the_image(images):
-    field = torch.zeros(1, 2, 16, 16)
-    field[:, 0], field[:, 1] = 2, 1  # 2 to the right, 1 down
-    deformed = rs.deform(images, field)
-    torch.testing.assert_close(deformed[..., 1:, 2:], images[..., :-1, :-2], atol=1e-5, rtol=0)
-    torch.testing.assert_close(deformed[..., 0, 5], images[..., 0, 3], atol=1e-5, rtol=0)  # clamped at the border
+def test_rounded_keeps_six_modes_where_the_formula_keeps_four():
+    from relative_stability.perturbations.diffeomorphism import field
+
+    everything = torch.eye(9).view(9, 1, 3, 3).expand(9, 2, 3, 3).contiguous()
+    for modes, count in (("disc", 4), ("rounded", 6)):
+        assert int((field(everything, 16, modes).abs().amax((1, 2, 3)) > 0).sum()) == count
 
 
-def test_a_ramp_is_deformed_exactly():
-    ramp = torch.arange(16.0).expand(1, 1, 16, 16)
-    field = rs.sample_displacement(16, 3, rs.temperature(1, 16, 3), 1, generator())
-    expected = (ramp[:, 0] - field[:, 0]).clamp(0, 15)
-    torch.testing.assert_close(rs.deform(ramp, field)[:, 0], expected, atol=1e-5, rtol=0)
-
-
-def test_zero_displacement_changes_nothing(images):
-    torch.testing.assert_close(rs.deform(images, torch.zeros(1, 2, 16, 16)), images, atol=1e-5, rtol=1e-5)
-
-
-def test_deform_is_differentiable_in_image_and_field():
-    image = torch.randn(1, 1, 5, 5, dtype=torch.float64, generator=generator(), requires_grad=True)
-    field = (0.3 * torch.randn(1, 2, 5, 5, dtype=torch.float64, generator=generator(1))).requires_grad_()
-    assert torch.autograd.gradcheck(rs.deform, (image, field))
+def test_a_field_folds_where_its_gradient_exceeds_one():
+    x = torch.arange(16.0).expand(16, 16)
+    stretched, folded_over = torch.zeros(2, 2, 16, 16)[0], torch.zeros(2, 16, 16)
+    stretched[0], folded_over[0] = 0.9 * x, 1.1 * x
+    assert folded(torch.stack([stretched, folded_over])).tolist() == [False, True]
+    low, high = rs.temperature_range(32, 3)
+    share = [float(folded(rs.sample_displacement(32, 3, t, 500, generator())).float().mean()) for t in (low, 16 * high)]
+    assert share[0] == 0 and share[1] > 0.95
 
 
 @pytest.mark.parametrize(
@@ -114,12 +107,7 @@ def test_deform_is_differentiable_in_image_and_field():
         (lambda: rs.sample_displacement(16, 15, 1e-3, 1), "cut = 15 is too high for images of 16 pixels"),
         (lambda: rs.sample_displacement(16, 3, -1.0, 1), "temperature = -1.0 is refused"),
         (lambda: rs.sample_displacement(16, 3, float("nan"), 1), "temperature = nan is refused"),
-        (
-            lambda: rs.deform(torch.zeros(1, 1, 4, 5), torch.zeros(1, 2, 4, 4)),
-            r"\(batch, C, n, n\) is needed",
-        ),
-        (lambda: rs.deform(torch.zeros(3, 1, 4, 4), torch.zeros(2, 2, 4, 4)), "does not fit images"),
-        (lambda: rs.deform(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4), "cubic"), "known: bilinear"),
+        (lambda: rs.sample_displacement(16, 3, 1e-3, 1, modes="square"), "known: disc, rounded"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(call, sentence):

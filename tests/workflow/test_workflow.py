@@ -114,7 +114,7 @@ stages.train(run, "r", "{tmp_path}/d.nc", "{tmp_path}/c.nc", "{tmp_path}/w.safet
 if "{stage}" == "measure":
     stability = dict(perturbation="subspace", magnitude=[1], images=20, draws=1, estimator="mean", trained_weights="best",
                      batch_norm="auto", seed=0)
-    request = dict(stage="measure", stability=stability, run=run)
+    request = dict(stage="measure", observable="output", stability=stability, run=run)
     stages.measure(request, "m", "r", "{tmp_path}/d.nc", "{tmp_path}/c.nc", "{tmp_path}/w.safetensors", "{tmp_path}/m.nc", "cpu", 1)
 """
     loaded = modules_after(code)

@@ -15,12 +15,16 @@ class Perturbation(ABC):
 
     `draw` makes the random numbers of one image on the CPU, so that they depend on its generator alone and are the
     same for every batch size and device; `prepare` does once for a batch what all magnitudes share; `apply` follows
-    for each magnitude.
+    for each magnitude. Images are float32 or float64, whatever the net takes.
     """
 
     name: ClassVar[str]
     magnitude_name: ClassVar[str]
     units: ClassVar[str]
+
+    def useful(self, image_shape: tuple[int, ...]) -> tuple[float, float, str]:
+        """Magnitudes from and to which the family makes sense, and what is wrong beyond them. image_shape: (C, n, n)."""
+        return 0, math.inf, ""
 
     def check(self, image_shape: tuple[int, ...], magnitudes: tuple[float, ...]) -> list[str]:
         """Raise InputError for what cannot be drawn; return a warning sentence for each doubtful setting."""
@@ -31,7 +35,14 @@ class Perturbation(ABC):
                 raise InputError(
                     f"{self.magnitude_name} = {magnitude} is refused: a finite number > 0 is needed ({self.units})"
                 )
-        return []
+        low, high, reason = self.useful(image_shape)
+        outside = ", ".join(f"{m:g}" for m in magnitudes if not low <= m <= high)
+        if not outside:
+            return []
+        return [
+            f"{self.name}: {self.magnitude_name} {outside} lies outside the useful range of {low:g} to {high:.4g} "
+            f"({self.units}): {reason}; it is measured all the same"
+        ]
 
     @abstractmethod
     def draw(self, generator: torch.Generator, image_shape: tuple[int, ...]) -> Tensor:
@@ -40,6 +51,14 @@ class Perturbation(ABC):
     def prepare(self, draws: Tensor, images: Tensor) -> Tensor:
         """What all magnitudes share, computed once for a batch. draws: (B, …); images: (B, C, n, n)."""
         return draws.to(images)
+
+    def reference(self, images: Tensor) -> Tensor:
+        """The images at magnitude zero, which changed ones are compared with."""
+        return images
+
+    def rms_displacement(self, magnitude: float, n: int) -> float | None:
+        """Root mean square by which pixels move, in pixels; None for a family that moves none. n: image side."""
+        return None
 
     @abstractmethod
     def apply(self, images: Tensor, prepared: Tensor, magnitude: float) -> Tensor:

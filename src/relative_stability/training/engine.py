@@ -34,6 +34,26 @@ class Trained(NamedTuple):
     best: int
     weights: dict[str, State]
     diverged_epoch: int | None
+    snapshots: "list[Snapshot]"
+
+
+class Snapshot(NamedTuple):
+    """The net after some steps of training. Where the run had diverged before, numbers are NaN and weights None."""
+
+    step: int
+    train_loss: float
+    test_error: float
+    weights: State | None
+
+
+def snapshot_steps(total: int, count: int) -> list[int]:
+    """About `count` log-spaced numbers of steps, from the first step to the last of `total`; none for count = 0.
+
+    >>> snapshot_steps(1000, 4), snapshot_steps(3, 8), snapshot_steps(1000, 1)
+    ([1, 10, 100, 1000], [1, 2, 3], [1000])
+    """
+    spaced = [round(total ** (i / (count - 1))) for i in range(count)] if count > 1 else [total] * count
+    return sorted(set(spaced))
 
 
 def recorded_epochs(steps: int, batch_size: int, P: int, evaluations: int) -> list[int]:
@@ -110,6 +130,9 @@ def train_seed(
     total = epochs[-1] * math.ceil(P / batch_size)
     optimizer = OPTIMIZERS[options["optimizer"]](model, options, total)
     order = generator(seed, "order")
+    moments = snapshot_steps(total, options.get("snapshots", 0))
+    snapshots: list[Snapshot] = []
+    steps = 0
 
     losses, errors = [math.nan] * len(epochs), [math.nan] * len(epochs)
     weights = dict.fromkeys(STATES, _snapshot(model))
@@ -125,6 +148,9 @@ def train_seed(
                 loss.backward()
                 optimizer.step()
                 epoch_loss += loss.detach()  # stays on the device: one look at it in an epoch
+                steps += 1
+                if steps in moments:
+                    snapshots.append(_taken(steps, model, objective, train, test))
             if not torch.isfinite(epoch_loss):
                 diverged = epoch
                 break
@@ -139,4 +165,14 @@ def train_seed(
             weights["last"] = _snapshot(model)
             if record <= 1 or errors[record] < errors[best]:
                 best, weights["best"] = record, weights["last"]
-    return Trained(losses, errors, best, weights, diverged)
+    missing = moments[len(snapshots) :]
+    snapshots += [Snapshot(step, math.nan, math.nan, None) for step in missing]
+    return Trained(losses, errors, best, weights, diverged, snapshots)
+
+
+def _taken(step: int, model: nn.Module, objective: Objective, train: _Split, test: _Split) -> Snapshot:
+    """A snapshot, unless the loss is not finite any more."""
+    loss, _ = train.scores(model, objective)
+    if not math.isfinite(loss):
+        return Snapshot(step, math.nan, math.nan, None)
+    return Snapshot(step, loss, test.scores(model, objective)[1], _snapshot(model))

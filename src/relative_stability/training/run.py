@@ -11,7 +11,7 @@ from torch import Tensor
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.logs import log
 from relative_stability.store import Variable
-from relative_stability.training.engine import STATES, State, Trained, make_net, recorded_epochs, train_seed
+from relative_stability.training.engine import State, Trained, make_net, recorded_epochs, train_seed
 
 Weights = dict[str, Tensor]
 
@@ -39,10 +39,11 @@ def train_run(
             )
         trained.append(result)
     epochs = recorded_epochs(options["steps"], min(options["batch_size"], P), P, options["evaluations"])
-    return _curves(seeds, epochs, trained), _stacked(trained)
+    steps_an_epoch = math.ceil(P / min(options["batch_size"], P))
+    return _curves(seeds, epochs, trained, steps_an_epoch), _stacked(trained)
 
 
-def _curves(seeds: range, epochs: list[int], trained: list[Trained]) -> dict[str, Variable]:
+def _curves(seeds: range, epochs: list[int], trained: list[Trained], steps_an_epoch: int) -> dict[str, Variable]:
     def column(values: list[Any]) -> np.ndarray:
         return np.array(values, dtype=float)
 
@@ -56,21 +57,46 @@ def _curves(seeds: range, epochs: list[int], trained: list[Trained]) -> dict[str
             ("seed",), column([epochs[t.best] for t in trained]), "epoch of the best test error", "epoch"
         ),
         "diverged_epoch": Variable(("seed",), column(diverged), "epoch at which the loss was not finite", "epoch"),
+        **(_snapshot_curves(trained, steps_an_epoch) if trained[0].snapshots else {}),
     }
 
 
-def _stacked(trained: list[Trained]) -> Weights:
+def _snapshot_curves(trained: list[Trained], steps_an_epoch: int) -> dict[str, Variable]:
+    """Loss and error at the snapshots, NaN where a seed had diverged."""
+    steps = [snapshot.step for snapshot in trained[0].snapshots]
+    losses = np.array([[s.train_loss for s in t.snapshots] for t in trained])
+    errors = np.array([[s.test_error for s in t.snapshots] for t in trained])
     return {
-        f"{state}/{name}": torch.stack([t.weights[state][name] for t in trained]).cpu()
-        for state in STATES
-        for name in trained[0].weights[state]
+        "snapshot_step": Variable(("snapshot",), np.array(steps), "optimisation steps at each snapshot", "step"),
+        "snapshot_epoch": Variable(
+            ("snapshot",), np.array(steps) / steps_an_epoch, "passes over the training set at each snapshot", "epoch"
+        ),
+        "snapshot_train_loss": Variable(("seed", "snapshot"), losses, "training loss at each snapshot"),
+        "snapshot_test_error": Variable(("seed", "snapshot"), errors, "test error at each snapshot"),
+    }
+
+
+def snapshot_state(step: int) -> str:
+    """The name under which the weights after so many steps are stored."""
+    return f"step{step}"
+
+
+def _stacked(trained: list[Trained]) -> Weights:
+    """All weights; a seed that had diverged before a snapshot keeps its last ones there, and NaN in the curves."""
+    states = [
+        {**t.weights, **{snapshot_state(s.step): s.weights or t.weights["last"] for s in t.snapshots}} for t in trained
+    ]
+    return {
+        f"{state}/{name}": torch.stack([own[state][name] for own in states]).cpu()
+        for state in states[0]
+        for name in states[0][state]
     }
 
 
 def load_net(
     request: Mapping[str, Any], data: Prepared, weights: Weights, state: str, index: int, device: torch.device
 ) -> torch.nn.Module:
-    """The net of a run in one of STATES, for the seed at position `index` of the range."""
+    """The net of a run in one of STATES or at a snapshot (see `snapshot_state`), for the seed at position `index` of the range."""
     model = make_net(request["net"], data, request["training"]["loss"], seed=0)
     prefix = f"{state}/"
     own: State = {name.removeprefix(prefix): t[index] for name, t in weights.items() if name.startswith(prefix)}

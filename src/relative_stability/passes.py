@@ -1,0 +1,318 @@
+"""The forward passes of a measurement: every image at every setting, streamed, and what is kept of them.
+
+Memory stays within a batch, whatever the number of settings: of each image and setting one number is kept, the squared
+change ‖f(x')−f(x)‖². Medians over images need the changes of all images at once, component by component; they are held
+for as many settings together as take no more room than the images.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from relative_stability.errors import InputError
+from relative_stability.layers import Activations
+from relative_stability.modes import Held
+from relative_stability.perturbations.base import Perturbation
+from relative_stability.perturbations.noise import Noise
+from relative_stability.randomness import generator
+from relative_stability.stability import (
+    RESAMPLED_COMPONENTS,
+    Estimate,
+    Stability,
+    assemble,
+    bootstrap_weights,
+    joined,
+    mean_change,
+    mean_pair_distance,
+    median_change,
+    median_pair_distance,
+)
+
+Matching = str  # "mean": every image gets noise of the mean norm; "image": each of its own
+PERTURBED = "perturbed"
+
+
+class Setting(NamedTuple):
+    """One family at one magnitude."""
+
+    family: Perturbation
+    magnitude: float
+
+    def __str__(self) -> str:
+        return f"{self.family.magnitude_name} {self.magnitude:g} {self.family.units}"
+
+
+class Plan(NamedTuple):
+    """How a measurement is made. estimators: each with the matching rule of its noise."""
+
+    settings: Sequence[Setting]
+    estimators: dict[str, Matching]
+    draws: int = 1
+    seed: int = 0
+    batch_size: int = 500
+    bootstrap: int = 1000
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+
+class Measured(NamedTuple):
+    """Stability for each estimator and layer, and the mean norm ⟨‖τx−x‖⟩ at each setting, (M,)."""
+
+    stability: dict[str, list[Stability]]
+    norms: Tensor
+
+
+def probes(family: Perturbation, shape: tuple[int, ...], seed: int, indices: range) -> Tensor:
+    """Random numbers of the probes `indices`, each from (seed, family, index) alone."""
+    return torch.stack([family.draw(generator(seed, family.name, k), shape) for k in indices])
+
+
+@torch.no_grad()
+def measure_passes(activations: Activations, sizes: Sequence[int], images: Tensor, plan: Plan, held: Held) -> Measured:
+    """Run every pass of a measurement. sizes: how many numbers each layer gives for an image.
+
+    Raises InputError where activations are not finite, naming the setting.
+    """
+    return _Measurement(activations, sizes, images, plan, held).run()
+
+
+class _Measurement:
+    def __init__(
+        self, activations: Activations, sizes: Sequence[int], images: Tensor, plan: Plan, held: Held
+    ) -> None:
+        self.activations, self.sizes, self.images, self.plan, self.held = activations, sizes, images, plan, held
+        self.working = images.dtype if images.dtype == torch.float64 else torch.float32
+        count, size = len(images), plan.batch_size
+        # Batches never mix draws: with statistics of the batch, an image is not to meet itself.
+        parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
+        self.rows = [slice(d * count + p.start, d * count + p.stop) for d in range(plan.draws) for p in parts]
+        self.total = count * plan.draws
+        rules = dict.fromkeys(plan.estimators.values())
+        shape = (len(plan.settings), self.total)
+        self.norms = torch.zeros(shape, dtype=self.working, device=images.device)
+        precise = torch.float32 if images.device.type == "mps" else torch.float64
+        self.squares = {
+            kind: torch.zeros(len(sizes), *shape, dtype=precise, device=images.device) for kind in (PERTURBED, *rules)
+        }
+        self.rules = list(rules)
+        # Few numbers are kept for all images, and many made again for every batch.
+        few = self.total * sum(sizes) <= images.numel() and held.rule != "clean"
+        self.keeps_clean = few or len(parts) == 1
+        self.kept: dict[int, list[Tensor]] = {}
+        weights = bootstrap_weights(count, plan.bootstrap, generator(plan.seed, "bootstrap"))
+        self.weights = weights
+        self.medians = _Medians(sizes, self.total, weights, plan.seed) if "median" in plan.estimators else None
+        self.difference = _Difference(images.device)
+        self.done = 0
+
+    def run(self) -> Measured:
+        spread, pairs = self._unchanged()
+        plan, count, weights = self.plan, len(self.images), self.weights
+        room = self.images.numel() // (self.total * sum(self.sizes))
+        held = self.medians is not None and len(self.rows) > 1
+        step = max(1, room) if held else len(plan.settings)
+        for start in range(0, len(plan.settings), step):
+            chunk = range(start, min(start + step, len(plan.settings)))
+            self._perturbed(chunk)
+            for rule in self.rules:
+                self._noisy(rule, chunk)
+            self._refuse_not_finite(chunk)
+            if self.medians:
+                self.medians.reduce(len(chunk))
+        per_image = {k: v.cpu().unflatten(-1, (plan.draws, count)) for k, v in self.squares.items()}
+        stability: dict[str, list[Stability]] = {}
+        for name, rule in plan.estimators.items():
+            layers = range(len(self.sizes))
+            if name == "mean":
+                parts = [
+                    (*(mean_change(per_image[k][i], weights) for k in (PERTURBED, rule)),
+                     mean_pair_distance(spread[i], weights))
+                    for i in layers
+                ]
+            else:
+                assert self.medians is not None
+                parts = [
+                    (*(joined(self.medians.estimates[k][i]) for k in (PERTURBED, rule)),
+                     median_pair_distance(pairs[i], weights))
+                    for i in layers
+                ]
+            stability[name] = [assemble(*part) for part in parts]
+        return Measured(stability, self.norms.cpu().double().mean(1))
+
+    def _batch(self, rows: slice) -> Tensor:
+        """The images of these rows at magnitude zero, in working precision."""
+        start = rows.start % len(self.images)
+        batch = self.images[start : start + rows.stop - rows.start].to(self.working)
+        return self.plan.settings[0].family.reference(batch)
+
+    def _clean(self, rows: slice) -> list[Tensor]:
+        """Activations of the unchanged images, one tensor a layer."""
+        start = rows.start % len(self.images)
+        if start in self.kept:
+            return self.kept[start]
+        found: list[Tensor] = []
+        with self.held.clean():
+            self.activations.run(self._batch(rows).to(self.images.dtype), lambda k, x: found.append(_flat(x).clone()))
+        if self.keeps_clean:
+            self.kept[start] = found
+        return found
+
+    def _unchanged(self) -> tuple[list[Tensor], list[Tensor]]:
+        """For each layer ‖f(x)−f̄‖² of each image, (N,), and, where medians are asked for, f itself, (N, K)."""
+        parts = [rows for rows in self.rows if rows.stop <= len(self.images)]
+        sums: list[Tensor] = []
+        for rows in parts:
+            found = [x.sum(0) for x in self._clean(rows)]
+            sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
+        centres = [s / len(self.images) for s in sums]
+        spread: list[list[Tensor]] = [[] for _ in self.sizes]
+        outputs: list[list[Tensor]] = [[] for _ in self.sizes]
+        for rows in parts:
+            for i, (x, centre) in enumerate(zip(self._clean(rows), centres, strict=True)):
+                spread[i].append(_squared_norm(x - centre).cpu())
+                if self.medians:
+                    outputs[i].append(x.cpu())
+        joined_spread = [torch.cat(s) for s in spread]
+        if not all(bool(torch.isfinite(s).all()) for s in joined_spread):
+            raise _not_finite("the unchanged images")
+        return joined_spread, [torch.cat(o) for o in outputs] if self.medians else []
+
+    def _perturbed(self, chunk: range) -> None:
+        for rows in self.rows:
+            batch, clean = self._batch(rows), self._clean(rows)
+            for s, family, prepared in self._prepared(chunk, rows, batch):
+                changed = family.apply(batch, prepared, self.plan.settings[s].magnitude)
+                self.norms[s, rows] = torch.linalg.vector_norm((changed - batch).flatten(1), dim=1)
+                self._pass(changed, clean, PERTURBED, s, rows, chunk)
+
+    def _prepared(self, chunk: range, rows: slice, batch: Tensor) -> Iterator[tuple[int, Perturbation, Tensor]]:
+        """Each setting with what its family prepared once for all of its magnitudes."""
+        family, prepared = None, batch
+        for s in chunk:
+            if self.plan.settings[s].family is not family:
+                family = self.plan.settings[s].family
+                prepared = self._draw(family, rows, batch)
+            yield s, family, prepared
+
+    def _draw(self, family: Perturbation, rows: slice, batch: Tensor) -> Tensor:
+        draws = probes(family, tuple(batch.shape[1:]), self.plan.seed, range(rows.start, rows.stop))
+        return family.prepare(draws, batch)
+
+    def _noisy(self, rule: Matching, chunk: range) -> None:
+        noise = Noise()
+        for rows in self.rows:
+            batch, clean = self._batch(rows), self._clean(rows)
+            direction = self._draw(noise, rows, batch)
+            for s in chunk:
+                norms = self.norms[s].mean().expand(len(batch)) if rule == "mean" else self.norms[s, rows]
+                noisy = noise.apply(batch, direction, norms.view(-1, *[1] * (batch.ndim - 1)))
+                self._pass(noisy, clean, rule, s, rows, chunk)
+
+    def _pass(self, batch: Tensor, clean: list[Tensor], kind: str, s: int, rows: slice, chunk: range) -> None:
+        """One forward pass, and the squared changes of every layer as soon as it has run."""
+
+        def visit(layer: int, x: Tensor) -> None:
+            squares = self.squares[kind][layer, s, rows]
+            if self.medians is None:
+                self.difference.squares(x, clean[layer], squares)
+            else:
+                with self.medians.room(clean[layer], kind, layer, s - chunk.start, len(chunk), rows) as change:
+                    self.difference.squares(x, clean[layer], squares, change)
+
+        self.activations.run(batch.to(self.images.dtype), visit)
+        self.done += 1
+        passes = len(self.plan.settings) * len(self.rows) * (1 + len(self.rules))
+        self.plan.progress(self.done, passes)
+
+    def _refuse_not_finite(self, chunk: range) -> None:
+        """One look at the device for all settings of a chunk."""
+        for kind, squares in self.squares.items():
+            good = torch.isfinite(squares[:, chunk.start : chunk.stop]).all(dim=-1).all(dim=0).tolist()
+            if not all(good):
+                setting = self.plan.settings[chunk[good.index(False)]]
+                raise _not_finite(
+                    f"images at {setting}" if kind == PERTURBED else f"noisy images that match {setting}"
+                )
+
+
+class _Difference:
+    """Squared norms of differences, without new memory for each: pages that are touched first cost most."""
+
+    BLOCK = 2**17  # numbers at once, on the CPU: they fit into a cache
+
+    def __init__(self, device: torch.device) -> None:
+        self.blocked = device.type == "cpu"
+        self.scratch = torch.empty(0)
+
+    def squares(self, x: Tensor, clean: Tensor, out: Tensor, change: Tensor | None = None) -> None:
+        """‖x − clean‖² of each image into `out`, (B,); the differences into `change`, (B, K), where it is given.
+
+        x: (B, …); clean: (B, K).
+        """
+        count, size = clean.shape
+        rows = max(1, self.BLOCK // size) if self.blocked else count
+        if change is None and (self.scratch.numel() < rows * size or self.scratch.dtype != clean.dtype):
+            self.scratch = clean.new_empty(rows * size)
+        for i in range(0, count, rows):
+            part = slice(i, min(i + rows, count))
+            room = self.scratch[: (part.stop - i) * size].view(-1, size) if change is None else change[part]
+            torch.sub(_flat(x[part]), clean[part], out=room)
+            out[part] = _squared_norm(room)
+
+
+class _Medians:
+    """Medians over images of the squared change of every component.
+
+    Where one pass takes all images, they are found at once; else changes are held until all have passed.
+    """
+
+    def __init__(self, sizes: Sequence[int], total: int, weights: Tensor, seed: int) -> None:
+        self.sizes, self.total, self.weights, self.seed = sizes, total, weights, seed
+        self.held: dict[tuple[str, int], Tensor] = {}
+        self.estimates: dict[str, list[list[Estimate]]] = {}
+        self.scratch = torch.empty(0)
+
+    @contextmanager
+    def room(self, like: Tensor, kind: str, layer: int, position: int, settings: int, rows: slice) -> Iterator[Tensor]:
+        """Where the changes (B, K) of one layer go, for the setting at `position` of `settings`."""
+        size = self.sizes[layer]
+        if rows.stop - rows.start == self.total:
+            if self.scratch.numel() < self.total * size or self.scratch.dtype != like.dtype:
+                self.scratch = like.new_empty(self.total * max(self.sizes))
+            change = self.scratch[: self.total * size].view(-1, size)
+            yield change
+            self._reduce(kind, layer, change)
+            return
+        store = self.held.get((kind, layer))
+        if store is None or len(store) < settings:
+            store = self.held[kind, layer] = like.new_empty(settings, self.total, size)
+        yield store[position, rows]
+
+    def reduce(self, settings: int) -> None:
+        """Medians of what is held; the room is used again."""
+        for (kind, layer), store in self.held.items():
+            for changes in store[:settings]:
+                self._reduce(kind, layer, changes)
+
+    def _reduce(self, kind: str, layer: int, changes: Tensor) -> None:
+        size = self.sizes[layer]
+        components = torch.randperm(size, generator=generator(self.seed, "components"))[:RESAMPLED_COMPONENTS]
+        found = median_change(changes.square_(), self.weights, components.to(changes.device))
+        self.estimates.setdefault(kind, [[] for _ in self.sizes])[layer].append(found)
+
+
+def _flat(x: Tensor) -> Tensor:
+    """(B, …) to (B, K)."""
+    return x.reshape(len(x), -1)
+
+
+def _squared_norm(x: Tensor) -> Tensor:
+    """(B, K) to (B,)."""
+    norm: Tensor = torch.linalg.vector_norm(x, dim=1)
+    return norm.square()
+
+
+def _not_finite(what: str) -> InputError:
+    return InputError(f"the net's output on {what} is not finite (NaN or infinity): check its weights and input")
