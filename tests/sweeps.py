@@ -51,7 +51,9 @@ def made_up(nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), line
                 },
                 {"seed": range(seeds), "epoch": [0, size]},
             )  # fmt: skip
-            cells.append(({"dataset": "digits", "net": net, "architecture": net, "P": size}, {"output": stability}, curves))
+            cells.append(
+                ({"dataset": "digits", "net": net, "architecture": net, "P": size}, {"output": stability}, curves)
+            )
     sweep = collect(cells)
     sweep.attrs["sweep"] = "made_up"
     return sweep

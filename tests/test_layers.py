@@ -65,7 +65,11 @@ def test_blocks_are_members_of_containers_and_the_modules_beside_them(net, image
     ("name", "expected", "count"),
     [
         ("resnet18", ["conv1", "layer1.0", "layer1.1", "layer4.1", "avgpool", "fc"], 14),
-        ("vit_b_16", ["conv_proj", "encoder.layers.encoder_layer_0", "encoder.layers.encoder_layer_11", "heads.head"], 16),
+        (
+            "vit_b_16",
+            ["conv_proj", "encoder.layers.encoder_layer_0", "encoder.layers.encoder_layer_11", "heads.head"],
+            16,
+        ),
         ("googlenet", ["conv1", "inception3a", "inception5b", "fc"], 21),
         ("mobilenet_v2", ["features.0", "features.1", "features.18", "classifier.1"], 21),
         ("regnet_y_400mf", ["stem", "trunk_output.block1.block1-0", "trunk_output.block4.block4-5", "fc"], 19),

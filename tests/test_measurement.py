@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -15,10 +17,33 @@ def net():
 
 
 def test_the_identity_has_R_one(images):
-    """Squared norms of change and noise are equal: R exceeds 1 by the relative variance of ‖τx−x‖ over images."""
-    result = rs.measure(nn.Flatten(), images.repeat(20, 1, 1, 1), displacement=[1], batch_size=64)
+    """Exactly, where every image gets noise of its own ‖τx−x‖; else above 1 by the relative variance of ‖τx−x‖."""
+    many = images.repeat(20, 1, 1, 1).double()
+    for family in (
+        {"displacement": [0.5, 1], "cut": [3, 5]},
+        {"perturbation": "translation", "displacement": [0.3, 2.5]},
+        {"perturbation": "rotation", "magnitude": [1, 40]},
+        {"perturbation": "scaling", "magnitude": [0.05, 0.4]},
+        {"perturbation": "noise", "magnitude": [0.1, 10]},
+    ):
+        exact = rs.measure(nn.Flatten(), many, noise_matching="image", **family).R
+        torch.testing.assert_close(torch.from_numpy(exact.values), torch.ones(*exact.shape).double())
+    result = rs.measure(nn.Flatten(), many, displacement=[1], batch_size=64)
     assert result.R.sizes == {"cut": 1, "displacement": 1}
-    assert 1 <= float(result.R.squeeze()) < 1.05
+    assert 1 < float(result.R.squeeze()) < 1.05
+
+
+def test_a_net_that_averages_over_the_image_ignores_translations_up_to_the_border():
+    """Images that are constant near the border lose nothing to a translation, and the average over pixels stays."""
+    many = torch.zeros(60, 3, 24, 24)
+    many[:, :, 8:16, 8:16] = torch.randn(60, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    average = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    moved = rs.measure(average, many, "translation", displacement=[0.5, 1, 4])
+    assert (moved.R < 1e-6).all() and (moved.G > 0).all()
+    many[:, :, :2] += 1  # now something lies at the border
+    assert (rs.measure(average, many, "translation", displacement=[0.5, 1, 4]).R > 1e-2).all()
+    turned = rs.measure(average, many, "rotation", magnitude=[10])
+    assert float(turned.R.squeeze()) > 1e-3
 
 
 def test_a_linear_net_on_white_images_has_the_noise_computed_by_hand():
@@ -39,7 +64,7 @@ def test_a_net_blind_to_the_subspace_has_R_zero():
 
 @pytest.mark.parametrize("estimator", ["mean", "median"])
 def test_batch_size_changes_nothing(net, images, estimator):
-    results = [rs.measure(net, images, displacement=[0.5, 1], estimator=estimator, batch_size=b) for b in (1, 5, 500)]
+    results = [rs.measure(net, images, displacement=[0.5, 1], estimator=estimator, batch_size=b) for b in (1, 7, 500)]
     for other in results[1:]:
         for name in ("D", "G", "R", "R_interval"):
             torch.testing.assert_close(
@@ -88,21 +113,178 @@ def test_an_offset_of_the_output_does_not_matter(images):
     assert float(a.R.squeeze()) == pytest.approx(float(b.R.squeeze()), rel=1e-6)
 
 
+@pytest.mark.parametrize("factor", [1e-3, 7.0])
+def test_rescaled_outputs_change_nothing(net, images, factor):
+    one, scaled = (rs.measure(n, images, displacement=[1]) for n in (net, lambda x: factor * net(x)))
+    for name in ("D", "G", "R", "D_interval", "R_interval"):
+        torch.testing.assert_close(torch.tensor(scaled[name].values), torch.tensor(one[name].values), rtol=1e-4, atol=0)
+
+
+def test_both_estimators_from_one_set_of_passes_are_those_of_each_alone(net, images):
+    calls = []
+
+    class Counting(nn.Module):
+        def forward(self, x):
+            calls.append(len(x))
+            return net(x)
+
+    both = rs.measure(Counting(), images, displacement=[0.5, 1], estimator="both", noise_matching="image")
+    # Two images tell the layers, one pass for the clean ones, and two for each displacement.
+    assert calls == [2, 12, *[12] * 4]
+    assert both.R.dims == ("estimator", "cut", "displacement")
+    for estimator in ("mean", "median"):
+        alone = rs.measure(net, images, displacement=[0.5, 1], estimator=estimator, noise_matching="image")
+        for name in ("D", "G", "R", "R_interval"):
+            assert (both[name].sel(estimator=estimator).values == alone[name].values).all()
+    own = rs.measure(net, images, displacement=[0.5, 1], estimator=["median", "mean"])
+    assert own.estimator.values.tolist() == ["median", "mean"]
+    for estimator in ("mean", "median"):  # each with its own noise
+        alone = rs.measure(net, images, displacement=[0.5, 1], estimator=estimator)
+        assert (own.R.sel(estimator=estimator).values == alone.R.values).all()
+
+
+def test_the_rule_that_matches_noise_is_an_option_of_its_own(images):
+    """The norm of the identity's noisy change is that of the noise: equal for all images, or each image's own."""
+    norms = {"mean": set(), "image": set()}
+
+    def watch(rule):
+        def net(x):
+            if len(x) == len(images):
+                norms[rule].add(tuple((x - images).flatten(1).norm(dim=1).round(decimals=4).tolist()))
+            return x
+
+        rs.measure(net, images, displacement=[1], noise_matching=rule)
+
+    for rule in norms:
+        watch(rule)
+        clean, deformed, noisy = sorted(norms[rule], key=lambda n: (sum(n) > 0, len(set(n)) == 1 or rule == "image"))
+        assert set(clean) == {0.0}
+        if rule == "mean":
+            assert max(noisy) - min(noisy) < 1e-3
+            assert noisy[0] == pytest.approx(sum(deformed) / len(deformed), rel=1e-4)
+        else:
+            assert deformed == pytest.approx(noisy, rel=1e-4)
+
+
+def test_two_nets_measured_with_one_seed_see_the_same_images(net, images):
+    seen = [[], []]
+
+    def watched(record, inner):
+        def forward(x):
+            record.append(x.clone())
+            return inner(x)
+
+        return forward
+
+    options = {"displacement": [0.5, 1], "cut": [3, 5]}
+    rs.measure(watched(seen[0], net), images, **options)
+    rs.measure(watched(seen[1], nn.Flatten()), images, **options, estimator="median", noise_matching="mean")
+    assert len(seen[0]) == len(seen[1]) == 10
+    assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_agrees_with_single(net, images, dtype):
+    """Fields and noise are those of single precision, and only what the net does is rounded."""
+    single = rs.measure(net, images.to(dtype).float(), displacement=[1])
+    half = rs.measure(net.to(dtype), images.to(dtype), displacement=[1])
+    assert half.attrs["dtype"] == str(dtype).removeprefix("torch.")
+    assert float(half.R.squeeze()) == pytest.approx(float(single.R.squeeze()), rel=0.05)
+    assert float(half.noise_norm.squeeze()) == pytest.approx(float(single.noise_norm.squeeze()), rel=1e-6)
+
+
+def test_mixed_precision_is_off_unless_asked_for(net, images):
+    kinds = []
+
+    def watched(x):
+        out = net(x)
+        kinds.append(out.dtype)
+        return out
+
+    with torch.autocast("cpu", torch.bfloat16):
+        reference = rs.measure(watched, images, displacement=[1])
+    assert set(kinds) == {torch.float32}
+    assert reference.equals(rs.measure(net, images, displacement=[1]))
+    kinds.clear()
+    mixed = rs.measure(watched, images, displacement=[1], mixed_precision=True)
+    assert set(kinds) == {torch.bfloat16} and mixed.attrs["mixed_precision"] == 1
+
+
+def test_gaussian_interpolation_compares_with_the_blurred_images(images):
+    """Towards no displacement nothing changes: the blur is no perturbation."""
+    small = rs.measure(nn.Flatten(), images, displacement=[0.5], interpolation="gaussian")
+    blurred = rs.deform(images, torch.zeros(1, 2, 16, 16), "gaussian")
+    seen = []
+    rs.measure(lambda x: seen.append(x.clone()) or x, images, displacement=[0.5], interpolation="gaussian")
+    torch.testing.assert_close(seen[1], blurred)
+    assert float(small.noise_norm.squeeze()) < float((blurred - images).flatten(1).norm(dim=1).mean())
+
+
+def test_progress_counts_the_passes(net, images):
+    told = []
+    rs.measure(net, images, displacement=[0.5, 1], batch_size=5, progress=lambda *now: told.append(now))
+    assert told == [(k, 12) for k in range(1, 13)]  # 2 displacements, 3 batches, deformed and noisy
+
+
+MEMORY = """
+import resource, torch, relative_stability as rs
+images = torch.randn(256, 3, 64, 64)
+net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(10))
+def peak(count):
+    d = torch.linspace(0.6, 6, count).tolist()
+    rs.measure(net, images, displacement=d, batch_size=64, estimator="both", layers={layers}, bootstrap=10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak(2)
+print(peak(2), peak(40))
+"""
+
+
+@pytest.mark.parametrize("layers", ["None", "['3']"])
+def test_memory_does_not_grow_with_the_number_of_displacements(layers):
+    """40 displacements of these images would take 480 MB, and their activations 5 GB, if they were kept."""
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY.format(layers=layers)], capture_output=True, text=True, check=True
+    )
+    few, many = map(float, run.stdout.split())
+    assert many - few < 40, run.stdout  # MB
+
+
 def batch_normed():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.LazyLinear(3))
 
 
-def test_the_module_is_handed_back_as_it_was(images):
+@pytest.mark.parametrize("rule", ["batch", "clean", "running"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_module_is_handed_back_as_it_was(images, rule, fails):
     net = batch_normed().train()
     net(images)
     net[2].eval()
+    net[1].register_forward_hook(lambda *_: None)
+    held = dict(net.named_buffers())
     state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    modes = [m.training for m in net.modules()]
-    rs.measure(net, images, displacement=[1], batch_norm="batch")
+    modes, settings = [m.training for m in net.modules()], [net[1].momentum, net[1].track_running_stats]
+    torch.manual_seed(3)
+    generator = torch.get_rng_state()
+
+    def careless(x):
+        if fails and len(x) > 2:
+            raise RuntimeError
+        return nn.functional.dropout(net(x), training=True)  # draws from the global generator
+
+    wrapped = nn.Module()
+    wrapped.net, wrapped.forward = net, careless
+    if fails:
+        with pytest.raises(RuntimeError):
+            rs.measure(wrapped, images, displacement=[1], batch_norm=rule, layers="net.*")
+    else:
+        rs.measure(wrapped, images, displacement=[1], batch_norm=rule, layers="net.*")
     assert [m.training for m in net.modules()] == modes
     assert all(torch.equal(tensor, state[name]) for name, tensor in net.state_dict().items())
-    assert net[1].track_running_stats
+    assert all(buffer is held[name] for name, buffer in net.named_buffers())
+    assert [net[1].momentum, net[1].track_running_stats] == settings
+    assert [len(m._forward_hooks) for m in net] == [0, 1, 0, 0, 0]
+    assert torch.equal(torch.get_rng_state(), generator)
 
 
 def test_batch_norm_uses_batch_statistics_only_at_initialisation(images):
@@ -117,12 +299,51 @@ def test_batch_norm_uses_batch_statistics_only_at_initialisation(images):
     assert float(trained.R.squeeze()) != float(batch.R.squeeze())
 
 
+def test_clean_statistics_are_those_of_the_clean_batch_held_fixed(images):
+    """By hand: running values set to those of the clean batch, and then the rule `running`."""
+    net = batch_normed().eval()
+    with torch.no_grad():
+        net(images)
+        clean = rs.measure(net, images, displacement=[0.5, 1], batch_norm="clean")
+        batch = rs.measure(net, images, displacement=[0.5, 1], batch_norm="batch")
+        inside = net[0](images)
+        net[1].running_mean, net[1].running_var = inside.mean((0, 2, 3)), inside.var((0, 2, 3))
+        by_hand = rs.measure(net, images, displacement=[0.5, 1], batch_norm="running")
+    torch.testing.assert_close(torch.tensor(clean.D.values), torch.tensor(by_hand.D.values), rtol=2e-3, atol=0)
+    torch.testing.assert_close(torch.tensor(clean.G.values), torch.tensor(by_hand.G.values), rtol=2e-3, atol=0)
+    assert not torch.allclose(torch.tensor(clean.R.values), torch.tensor(batch.R.values), rtol=1e-3)
+
+
+def test_clean_statistics_are_those_of_each_clean_batch(images):
+    """In two batches each half is measured with its own, as if the halves were measured one by one."""
+    net = batch_normed().eval()
+    seen = []
+    net[4].register_forward_hook(lambda m, inputs, output: seen.append(output.clone()))
+    with torch.no_grad():
+        net(images)
+        seen.clear()
+        rs.measure(net, images, displacement=[1], batch_norm="clean", batch_size=6)
+        together = [s for s in seen if len(s) == 6]
+        seen.clear()
+        rs.measure(net, images[:6], displacement=[1], batch_norm="clean")
+    first = [s for s in seen if len(s) == 6]
+    assert any(torch.equal(first[1], s) for s in together)  # the deformed first half
+
+
 def test_nan_names_the_displacement(images):
     def breaks(x):
         return x.flatten(1) if torch.equal(x, images) else x.flatten(1) * math.nan
 
     with pytest.raises(rs.InputError, match=r"output on images at displacement 0\.7 pixel is not finite"):
         rs.measure(breaks, images, displacement=[0.7])
+
+    def breaks_late(x):
+        return x.flatten(1) / (0 if (x - images[: len(x)]).norm() > 55 else 1)
+
+    with pytest.raises(rs.InputError, match=r"images at displacement 1\.5 pixel is not finite"):
+        rs.measure(breaks_late, images, displacement=[0.5, 1.5], batch_size=12)
+    with pytest.raises(rs.InputError, match="output on the unchanged images is not finite"):
+        rs.measure(lambda x: x * math.inf, images, displacement=[1])
 
 
 def test_displacements_outside_the_range_warn(net, images):

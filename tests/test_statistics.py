@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from relative_stability.statistics import exponent, geometric_mean, geometric_spread, log_correlation
+from relative_stability.statistics import (
+    exponent,
+    geometric_interval,
+    geometric_mean,
+    geometric_spread,
+    log_correlation,
+)
 
 
 def test_geometric_mean_and_spread_leave_out_what_is_missing():
@@ -58,3 +64,19 @@ def test_correlation_is_pearsons_of_the_logarithms():
     y[0] = np.nan
     y[1, 0] = 0  # an error of zero has no logarithm
     assert log_correlation(x, y).runs == 15
+
+
+def test_interval_over_seeds_covers_the_mean_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    values = np.exp(0.7 + 0.4 * generator.standard_normal((4, 4000)))
+    mean, low, high = geometric_interval(values)
+    np.testing.assert_allclose(mean, np.exp(np.log(values).mean(0)))
+    covered = ((low < np.exp(0.7)) & (np.exp(0.7) < high)).mean()
+    assert abs(covered - 0.95) < 0.012
+
+
+def test_interval_over_seeds_counts_the_runs_that_are_there():
+    values = np.array([[1.0, 2.0, np.nan], [4.0, np.nan, np.nan], [np.nan, 0.0, np.nan]])
+    mean, low, high = geometric_interval(values)
+    np.testing.assert_allclose(mean, [2, 2, np.nan])
+    assert low[0] < 2 < high[0] and np.isnan([*low[1:], *high[1:]]).all()

@@ -136,8 +136,9 @@ def _sweep(
         for P, seed_range in product(sorted(entry["P"]), seeds):
             run = Run(data, net, net_options, schema.digested(training, schema.part("training")), P, seed_range)
             run = runs.setdefault(run.curves, run)  # sweeps may share runs; a shared run is one
-            for observable in entry["observables"]:
-                measurements.append(Measurement(run, _settings(stability, observable, schema), observable))
+            measurements += [
+                Measurement(run, _settings(stability, name, schema), name) for name in entry["observables"]
+            ]
     return Sweep(name, measurements)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from relative_stability.errors import InputError, nearest
 
@@ -82,7 +83,7 @@ def pick_layers(net: Net, layers: str | Sequence[str], example: Tensor) -> tuple
         names += found
     ran: dict[str, int] = {}
     with hooked(net, list(dict.fromkeys(names))) as activations:
-        activations.run(example, lambda k, x: ran.setdefault(activations.called[k], x[0].numel()))
+        activations.run(example, lambda k, x: ran.update({activations.called[k]: x[0].numel()}))
     idle = [pattern for pattern in wanted if pattern in names and pattern not in ran]
     if idle or not ran:
         missing = ", ".join(idle) or str(layers)
@@ -143,13 +144,12 @@ def _tensors(output: Any) -> list[Tensor]:
 def hooked(net: Net, names: Sequence[str]) -> Iterator[Activations]:
     """A net whose layers `names` are caught inside the block; its own hooks stay as they are."""
     activations = Activations(net, OUTPUT in names)
-    handles = []
+    handles: list[RemovableHandle] = []
     try:
         if isinstance(net, nn.Module):
             modules = dict(net.named_modules())
-            for name in names:
-                if name in modules and name != OUTPUT:
-                    handles.append(modules[name].register_forward_hook(activations.hook(name)))
+            caught = [name for name in names if name in modules and name != OUTPUT]
+            handles += [modules[name].register_forward_hook(activations.hook(name)) for name in caught]
         yield activations
     finally:
         for handle in handles:

@@ -59,11 +59,12 @@ def stability_variables(
     layers: str | Sequence[str] | None = None,
     batch_norm: BatchNorm = "auto",
     mixed_precision: bool = False,
-    **plan: Any,
+    progress: Callable[[int, int], None] | None = None,
+    **plan: int,
 ) -> dict[str, Variable]:
     """Measure, and label what comes out with dimensions, units and coordinates.
 
-    families: one for each cut, or a single one of another kind; plan: draws, seed, batch_size, bootstrap, progress.
+    families: one for each cut, or a single one of another kind; plan: draws, seed, batch_size, bootstrap.
     Dimensions are, where there are several of a kind, estimator and layer, then cut and displacement for
     diffeomorphisms, else the magnitude's own name. The other arguments are those of `measure`.
     """
@@ -74,7 +75,7 @@ def stability_variables(
         picked, sizes = pick_layers(net, OUTPUT if layers is None else layers, images[:2])
         modules = list(dict.fromkeys(name.partition(":")[0] for name in picked))
         with hooked(net, modules) as activations:
-            measured = measure_passes(activations, sizes, images, Plan(settings, rules, **plan), kept)
+            measured = measure_passes(activations, sizes, images, Plan(settings, rules, progress, **plan), kept)
     variables = _labelled(measured, families, magnitudes, None if layers is None else picked, estimator)
     moved = _pixels_moved(families, magnitudes, images.shape[-1])
     return variables if moved is None else {**variables, "rms_displacement": moved}
@@ -210,7 +211,7 @@ def measure(
 
     Returns a Dataset with D, G, R, dimensions (cut, displacement) or the magnitude's own. Their intervals come from
     resampling the images `bootstrap` times: they say how much other test images would move the numbers of this net,
-    and not how much other nets differ; for that, measure several seeds and see `over_seeds`.
+    and not how much other nets differ; for that, a sweep has R_over_seeds (see `sweep.collect`).
     Warns about magnitudes outside the useful range. Raises InputError for settings that cannot be drawn and for
     activations that are not finite. Source: Petrini et al. 2021, arXiv 2105.02468, eqs. 6 to 8.
     """
@@ -233,12 +234,13 @@ def measure(
     elif family.name in DISPLACING:
         magnitudes = _tuple(displacement)
     else:
-        raise InputError(f"perturbation {family.name!r} needs magnitude=…, its {family.magnitude_name} ({family.units})")
+        raise InputError(
+            f"perturbation {family.name!r} needs magnitude=…, its {family.magnitude_name} ({family.units})"
+        )
     for each in families:
         for sentence in each.check(tuple(images.shape[1:]), magnitudes):
             warnings.warn(sentence, stacklevel=2)
-    told: dict[str, Any] = {
-        "noise_matching": noise_matching,
+    told = {
         "seed": seed,
         "draws": draws,
         "batch_size": batch_size,
@@ -250,13 +252,14 @@ def measure(
         families,
         magnitudes,
         estimator=estimator,
+        noise_matching=noise_matching,
         layers=layers,
         batch_norm=batch_norm,
         mixed_precision=mixed_precision,
+        progress=progress,
         **told,
-        **({} if progress is None else {"progress": progress}),
     )
-    attributes = {
+    attributes: dict[str, str | int | float] = {
         "perturbation": family.name,
         "estimator": estimator if isinstance(estimator, str) else " ".join(estimator),
         "images": len(images),
@@ -264,6 +267,7 @@ def measure(
         "mixed_precision": int(mixed_precision),
         "dtype": str(images.dtype).removeprefix("torch."),
         "device": str(images.device),
+        "noise_matching": noise_matching,
         "coordinates": "depth rms_displacement",
         **told,
     }

@@ -96,7 +96,7 @@ def held(
 @contextmanager
 def _precision(device: torch.device, mixed: bool) -> Iterator[None]:
     """Full float32, or bfloat16 autocast with TF32, inside the block."""
-    settings = (torch.backends.cudnn, torch.backends.cuda.matmul) if device.type == "cuda" else ()
+    settings: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul) if device.type == "cuda" else ()
     before = [setting.allow_tf32 for setting in settings]
     known = device.type in ("cpu", "cuda")
     try:

@@ -73,7 +73,7 @@ def output(
 def depth(
     request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
 ) -> dict[str, Variable]:
-    """D, G, R of every layer with dimensions (seed, state, layer, …). With α-scaling, of f alone, as f − f₀ has none."""
+    """D, G, R of every layer with dimensions (seed, state, layer, …). With α-scaling, of f itself."""
     measured = _Run(request, data, weights, device)
     seeds, layers = curves["seed"].values, request["stability"]["layers"]
     cells = [
@@ -199,9 +199,7 @@ def _state_axis() -> dict[str, Variable]:
     return {"state": Variable(("state",), np.array(STATES), "state of the net", "")}
 
 
-def _stacked(
-    cells: list[dict[str, Variable]], seeds: np.ndarray, axis: Mapping[str, Variable]
-) -> dict[str, Variable]:
+def _stacked(cells: list[dict[str, Variable]], seeds: np.ndarray, axis: Mapping[str, Variable]) -> dict[str, Variable]:
     """Cells in the order of seeds and then of the axis, as arrays with these two dimensions first.
 
     axis: its coordinate, with what else lies along it.

@@ -6,12 +6,12 @@ for as many settings together as take no more room than the images.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from relative_stability.changes import Differences, Medians, flat, squared_norm
 from relative_stability.errors import InputError
 from relative_stability.layers import Activations
 from relative_stability.modes import Held
@@ -19,15 +19,13 @@ from relative_stability.perturbations.base import Perturbation
 from relative_stability.perturbations.noise import Noise
 from relative_stability.randomness import generator
 from relative_stability.stability import (
-    RESAMPLED_COMPONENTS,
-    Estimate,
     Stability,
     assemble,
     bootstrap_weights,
+    brought_home,
     joined,
     mean_change,
     mean_pair_distance,
-    median_change,
     median_pair_distance,
 )
 
@@ -50,11 +48,11 @@ class Plan(NamedTuple):
 
     settings: Sequence[Setting]
     estimators: dict[str, Matching]
+    progress: Callable[[int, int], None] | None = None
     draws: int = 1
     seed: int = 0
     batch_size: int = 500
     bootstrap: int = 1000
-    progress: Callable[[int, int], None] = lambda done, total: None
 
 
 class Measured(NamedTuple):
@@ -79,9 +77,7 @@ def measure_passes(activations: Activations, sizes: Sequence[int], images: Tenso
 
 
 class _Measurement:
-    def __init__(
-        self, activations: Activations, sizes: Sequence[int], images: Tensor, plan: Plan, held: Held
-    ) -> None:
+    def __init__(self, activations: Activations, sizes: Sequence[int], images: Tensor, plan: Plan, held: Held) -> None:
         self.activations, self.sizes, self.images, self.plan, self.held = activations, sizes, images, plan, held
         self.working = images.dtype if images.dtype == torch.float64 else torch.float32
         count, size = len(images), plan.batch_size
@@ -101,14 +97,14 @@ class _Measurement:
         few = self.total * sum(sizes) <= images.numel() and held.rule != "clean"
         self.keeps_clean = few or len(parts) == 1
         self.kept: dict[int, list[Tensor]] = {}
-        weights = bootstrap_weights(count, plan.bootstrap, generator(plan.seed, "bootstrap"))
-        self.weights = weights
-        self.medians = _Medians(sizes, self.total, weights, plan.seed) if "median" in plan.estimators else None
-        self.difference = _Difference(images.device)
+        self.weights = bootstrap_weights(count, plan.bootstrap, generator(plan.seed, "bootstrap"))
+        there = self.weights.to(images.device, precise)
+        self.medians = Medians(sizes, self.total, there, plan.seed) if "median" in plan.estimators else None
+        self.difference = Differences(images.device)
         self.done = 0
 
     def run(self) -> Measured:
-        spread, pairs = self._unchanged()
+        spread, outputs = self._unchanged()
         plan, count, weights = self.plan, len(self.images), self.weights
         room = self.images.numel() // (self.total * sum(self.sizes))
         held = self.medians is not None and len(self.rows) > 1
@@ -122,24 +118,19 @@ class _Measurement:
             if self.medians:
                 self.medians.reduce(len(chunk))
         per_image = {k: v.cpu().unflatten(-1, (plan.draws, count)) for k, v in self.squares.items()}
-        stability: dict[str, list[Stability]] = {}
-        for name, rule in plan.estimators.items():
-            layers = range(len(self.sizes))
-            if name == "mean":
-                parts = [
-                    (*(mean_change(per_image[k][i], weights) for k in (PERTURBED, rule)),
-                     mean_pair_distance(spread[i], weights))
-                    for i in layers
-                ]
+
+        def stability(layer: int, name: str, rule: Matching) -> Stability:
+            if self.medians is not None and name == "median":
+                found = (brought_home(joined(self.medians.estimates[k][layer])) for k in (PERTURBED, rule))
+                distance = median_pair_distance(outputs[layer], weights)
             else:
-                assert self.medians is not None
-                parts = [
-                    (*(joined(self.medians.estimates[k][i]) for k in (PERTURBED, rule)),
-                     median_pair_distance(pairs[i], weights))
-                    for i in layers
-                ]
-            stability[name] = [assemble(*part) for part in parts]
-        return Measured(stability, self.norms.cpu().double().mean(1))
+                found = (mean_change(per_image[k][layer], weights) for k in (PERTURBED, rule))
+                distance = mean_pair_distance(spread[layer], weights)
+            return assemble(next(found), next(found), distance)
+
+        layers = range(len(self.sizes))
+        measured = {name: [stability(i, name, rule) for i in layers] for name, rule in plan.estimators.items()}
+        return Measured(measured, self.norms.cpu().double().mean(1))
 
     def _batch(self, rows: slice) -> Tensor:
         """The images of these rows at magnitude zero, in working precision."""
@@ -154,7 +145,7 @@ class _Measurement:
             return self.kept[start]
         found: list[Tensor] = []
         with self.held.clean():
-            self.activations.run(self._batch(rows).to(self.images.dtype), lambda k, x: found.append(_flat(x).clone()))
+            self.activations.run(self._batch(rows).to(self.images.dtype), lambda k, x: found.append(flat(x).clone()))
         if self.keeps_clean:
             self.kept[start] = found
         return found
@@ -171,7 +162,7 @@ class _Measurement:
         outputs: list[list[Tensor]] = [[] for _ in self.sizes]
         for rows in parts:
             for i, (x, centre) in enumerate(zip(self._clean(rows), centres, strict=True)):
-                spread[i].append(_squared_norm(x - centre).cpu())
+                spread[i].append(squared_norm(x - centre).cpu())
                 if self.medians:
                     outputs[i].append(x.cpu())
         joined_spread = [torch.cat(s) for s in spread]
@@ -224,7 +215,8 @@ class _Measurement:
         self.activations.run(batch.to(self.images.dtype), visit)
         self.done += 1
         passes = len(self.plan.settings) * len(self.rows) * (1 + len(self.rules))
-        self.plan.progress(self.done, passes)
+        if self.plan.progress:
+            self.plan.progress(self.done, passes)
 
     def _refuse_not_finite(self, chunk: range) -> None:
         """One look at the device for all settings of a chunk."""
@@ -232,86 +224,7 @@ class _Measurement:
             good = torch.isfinite(squares[:, chunk.start : chunk.stop]).all(dim=-1).all(dim=0).tolist()
             if not all(good):
                 setting = self.plan.settings[chunk[good.index(False)]]
-                raise _not_finite(
-                    f"images at {setting}" if kind == PERTURBED else f"noisy images that match {setting}"
-                )
-
-
-class _Difference:
-    """Squared norms of differences, without new memory for each: pages that are touched first cost most."""
-
-    BLOCK = 2**17  # numbers at once, on the CPU: they fit into a cache
-
-    def __init__(self, device: torch.device) -> None:
-        self.blocked = device.type == "cpu"
-        self.scratch = torch.empty(0)
-
-    def squares(self, x: Tensor, clean: Tensor, out: Tensor, change: Tensor | None = None) -> None:
-        """‖x − clean‖² of each image into `out`, (B,); the differences into `change`, (B, K), where it is given.
-
-        x: (B, …); clean: (B, K).
-        """
-        count, size = clean.shape
-        rows = max(1, self.BLOCK // size) if self.blocked else count
-        if change is None and (self.scratch.numel() < rows * size or self.scratch.dtype != clean.dtype):
-            self.scratch = clean.new_empty(rows * size)
-        for i in range(0, count, rows):
-            part = slice(i, min(i + rows, count))
-            room = self.scratch[: (part.stop - i) * size].view(-1, size) if change is None else change[part]
-            torch.sub(_flat(x[part]), clean[part], out=room)
-            out[part] = _squared_norm(room)
-
-
-class _Medians:
-    """Medians over images of the squared change of every component.
-
-    Where one pass takes all images, they are found at once; else changes are held until all have passed.
-    """
-
-    def __init__(self, sizes: Sequence[int], total: int, weights: Tensor, seed: int) -> None:
-        self.sizes, self.total, self.weights, self.seed = sizes, total, weights, seed
-        self.held: dict[tuple[str, int], Tensor] = {}
-        self.estimates: dict[str, list[list[Estimate]]] = {}
-        self.scratch = torch.empty(0)
-
-    @contextmanager
-    def room(self, like: Tensor, kind: str, layer: int, position: int, settings: int, rows: slice) -> Iterator[Tensor]:
-        """Where the changes (B, K) of one layer go, for the setting at `position` of `settings`."""
-        size = self.sizes[layer]
-        if rows.stop - rows.start == self.total:
-            if self.scratch.numel() < self.total * size or self.scratch.dtype != like.dtype:
-                self.scratch = like.new_empty(self.total * max(self.sizes))
-            change = self.scratch[: self.total * size].view(-1, size)
-            yield change
-            self._reduce(kind, layer, change)
-            return
-        store = self.held.get((kind, layer))
-        if store is None or len(store) < settings:
-            store = self.held[kind, layer] = like.new_empty(settings, self.total, size)
-        yield store[position, rows]
-
-    def reduce(self, settings: int) -> None:
-        """Medians of what is held; the room is used again."""
-        for (kind, layer), store in self.held.items():
-            for changes in store[:settings]:
-                self._reduce(kind, layer, changes)
-
-    def _reduce(self, kind: str, layer: int, changes: Tensor) -> None:
-        size = self.sizes[layer]
-        components = torch.randperm(size, generator=generator(self.seed, "components"))[:RESAMPLED_COMPONENTS]
-        found = median_change(changes.square_(), self.weights, components.to(changes.device))
-        self.estimates.setdefault(kind, [[] for _ in self.sizes])[layer].append(found)
-
-
-def _flat(x: Tensor) -> Tensor:
-    """(B, …) to (B, K)."""
-    return x.reshape(len(x), -1)
-
-
-def _squared_norm(x: Tensor) -> Tensor:
-    """(B, K) to (B,)."""
-    norm: Tensor = torch.linalg.vector_norm(x, dim=1)
-    return norm.square()
+                raise _not_finite(f"images at {setting}" if kind == PERTURBED else f"noisy images that match {setting}")
 
 
 def _not_finite(what: str) -> InputError:

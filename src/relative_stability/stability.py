@@ -67,18 +67,17 @@ def median_change(changes: Tensor, weights: Tensor, components: Tensor) -> Estim
     """
     count, n = len(changes), weights.shape[1]
     middle = (count - 1) // 2
-    value = _column_medians(changes).double().sum()
-    if count == 1 or len(weights) == 0:
-        return Estimate(value.cpu()[None], value.cpu().expand(len(weights), 1))
-    ordered, order = changes[:, components].cpu().double().sort(dim=0)
+    value = _column_medians(changes).to(weights).sum()
+    ordered, order = changes[:, components].sort(dim=0)
+    ordered = ordered.to(weights)
     lower = order[: middle + 1] % n  # images at or below the median, (middle + 1, components)
-    times = torch.zeros(n, len(components), dtype=torch.float64)
-    times.scatter_add_(0, lower, torch.ones_like(lower, dtype=torch.float64))
+    times = torch.zeros(n, len(components), dtype=weights.dtype, device=weights.device)
+    times.scatter_add_(0, lower, torch.ones_like(lower, dtype=weights.dtype))
     place = 2 * middle + 1 - (weights @ times).round().long()
     medians = ordered.gather(0, place.clamp(0, count - 1)).sum(1)
     # What is resampled stands for the whole: its relative deviations are those of the sum.
-    value, part = value.cpu(), ordered[middle].sum()
-    samples = medians * (value / part) if part > 0 else value.expand(len(weights))
+    part = ordered[middle].sum()
+    samples = torch.where(part > 0, medians * (value / part), value)
     return Estimate(value[None], samples[:, None])
 
 
@@ -132,6 +131,11 @@ def assemble(perturbed: Estimate, noisy: Estimate, pairs: Estimate, level: float
 def joined(estimates: list[Estimate]) -> Estimate:
     """Estimates of single settings, side by side."""
     return Estimate(torch.cat([e.value for e in estimates]), torch.cat([e.samples for e in estimates], dim=1))
+
+
+def brought_home(estimate: Estimate) -> Estimate:
+    """On the CPU, in float64."""
+    return Estimate(*(part.cpu().double() for part in estimate))
 
 
 def _interval(values: Tensor, level: float) -> Tensor:

@@ -101,16 +101,17 @@ def collect(request: Request, runs: Iterable[Mapping[str, Any]], mark: str, out:
     from relative_stability.store import write_dataset
     from relative_stability.sweep import collect as merge
 
-    def checked(path: str, digest: str, rule: str) -> Any:
+    def checked(made: Sequence[str], rule: str) -> Any:
+        path, digest = made
         found = open_dataset(path, rule)
         expect(path, found.attrs, digest, remade_by=rule)
         return found
 
     def cells() -> Iterable[Any]:
         for run in runs:
-            measured = {name: checked(*made, "measure") for name, made in run["stability"].items()}
+            measured = {name: checked(made, "measure") for name, made in run["stability"].items()}
             labels = {key: run[key] for key in ("dataset", "net", "architecture", "P")}
-            yield labels, measured, checked(*run["curves"], "train")
+            yield labels, measured, checked(run["curves"], "train")
 
     sweep = merge(cells())
     sweep.attrs.update(_attributes(request, _digest(mark)), sweep=request["sweep"])

@@ -6,7 +6,7 @@ import torch
 
 from relative_stability import InputError, datasets
 from relative_stability.datasets.prepared import open_prepared, write_prepared
-from relative_stability.training.engine import STATES, recorded_epochs, train_seed
+from relative_stability.training.engine import STATES, recorded_epochs, snapshot_steps, train_seed
 from relative_stability.training.objective import Objective, output_count
 from relative_stability.training.run import load_net, train_run
 
@@ -153,3 +153,32 @@ def test_hinge_on_many_classes_is_refused():
     assert output_count("hinge", 2) == 1
     with pytest.raises(InputError, match="hinge needs a dataset of two classes, and this one has 10"):
         output_count("hinge", 10)
+
+
+def test_snapshots_are_the_net_on_its_way(digits):
+    """Log-spaced in steps, from the first to the last; taking them changes nothing."""
+    bare, watched = train(digits), train(digits, snapshots=4)
+    assert bare.snapshots == []
+    assert [s.step for s in watched.snapshots] == [1, 4, 15, 60]
+    for state in STATES:
+        assert all(torch.equal(t, watched.weights[state][key]) for key, t in bare.weights[state].items())
+    last = watched.snapshots[-1]
+    assert all(torch.equal(t, last.weights[key]) for key, t in watched.weights["last"].items())
+    assert (last.train_loss, last.test_error) == (watched.train_loss[-1], watched.test_error[-1])
+    losses = [s.train_loss for s in watched.snapshots]
+    assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.parametrize(("total", "count"), [(1, 5), (7, 5), (1000, 20), (50, 1), (50, 0)])
+def test_snapshot_steps_end_with_the_last_and_none_stands_twice(total, count):
+    steps = snapshot_steps(total, count)
+    assert steps == sorted(set(steps)) and len(steps) <= count
+    assert not steps or steps[-1] == total
+    assert count < 2 or steps[0] == 1
+
+
+def test_a_run_that_diverges_keeps_the_snapshots_before(digits):
+    diverging = train(digits, net={"architecture": "lenet"}, learning_rate=1e6, snapshots=4)
+    missing = [s.weights is None for s in diverging.snapshots]
+    assert len(missing) == 4 and missing[-1]
+    assert all(math.isnan(s.train_loss) and math.isnan(s.test_error) for s in diverging.snapshots if s.weights is None)

@@ -23,7 +23,7 @@ class Perturbation(ABC):
     units: ClassVar[str]
 
     def useful(self, image_shape: tuple[int, ...]) -> tuple[float, float, str]:
-        """Magnitudes from and to which the family makes sense, and what is wrong beyond them. image_shape: (C, n, n)."""
+        """Magnitudes from and to which the family makes sense, and what is wrong beyond."""
         return 0, math.inf, ""
 
     def check(self, image_shape: tuple[int, ...], magnitudes: tuple[float, ...]) -> list[str]:

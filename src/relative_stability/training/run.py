@@ -96,7 +96,7 @@ def _stacked(trained: list[Trained]) -> Weights:
 def load_net(
     request: Mapping[str, Any], data: Prepared, weights: Weights, state: str, index: int, device: torch.device
 ) -> torch.nn.Module:
-    """The net of a run in one of STATES or at a snapshot (see `snapshot_state`), for the seed at position `index` of the range."""
+    """The net of a run, for the seed at position `index`. state: init, best, last, or that of `snapshot_state`."""
     model = make_net(request["net"], data, request["training"]["loss"], seed=0)
     prefix = f"{state}/"
     own: State = {name.removeprefix(prefix): t[index] for name, t in weights.items() if name.startswith(prefix)}
