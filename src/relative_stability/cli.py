@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relative_stability.errors import InputError
+from relative_stability.measure_command import add_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prune.add_argument("--results", type=Path, default=Path("results"))
     prune.add_argument("--delete", action="store_true", help="delete what is listed")
     prune.set_defaults(run=_prune)
+    add_parser(verbs)
     options = parser.parse_args(arguments)
     try:
         options.run(options)

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LISTED = 40  # more words than this are no help
+
 
 class InputError(ValueError):
     """Bad input, in one sentence: the key, file or value, what was expected, and what to do."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """A hint that ends a sentence about an unknown word: the nearest choice, and the whole list.
+    """A hint that ends a sentence about an unknown word: the nearest choice, and the list unless it is a long one.
 
     >>> nearest("lenett", ["fc", "lenet"])
     "did you mean 'lenet'? Known: fc, lenet"
@@ -17,4 +19,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     known = sorted(choices)
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]!r}? " if close else ""
+    if len(known) > LISTED:
+        near = get_close_matches(word, known, n=LISTED // 4, cutoff=0.3)
+        known = [*sorted(near), f"and {len(known) - len(near)} others"]
     return f"{hint}{'K' if hint else 'k'}nown: {', '.join(known) or 'none'}"

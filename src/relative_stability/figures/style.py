@@ -8,7 +8,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +36,11 @@ def net_style(name: str, names: Sequence[str]) -> dict[str, Any]:
     return {"color": _PALETTE[index % len(_PALETTE)], "marker": _MARKERS[index % len(_MARKERS)]}
 
 
+def line_style(index: int) -> dict[str, Any]:
+    """Colour and marker of the line at a position, where lines stand for no net."""
+    return {"color": _PALETTE[index % len(_PALETTE)], "marker": _MARKERS[index % len(_MARKERS)], "markersize": 5}
+
+
 def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """A figure with a grid of panels; returns it and its axes, (rows, columns)."""
     # More air between panels than the default, so that labels of one do not lean on the next.
@@ -60,7 +65,10 @@ def log_axis(axes: "Axes", which: str, ticks: Iterable[float] | None = None) -> 
         axis.set_minor_locator(mpl.ticker.NullLocator())
     else:
         low, high = sorted(getattr(axes, f"get_{which}lim")())
-        if low > 0 and high / low < 100:
+        if low > 0 and high / low < 1.8:
+            axis.set_major_locator(MaxNLocator(5))  # so close together, a logarithmic axis has no round numbers
+            axis.set_minor_locator(mpl.ticker.NullLocator())
+        elif low > 0 and high / low < 100:
             # At least two numbers on every axis, and no crowd of them.
             axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low > 5 else (1, 1.5, 2, 3, 4, 5, 6, 8)))
 
