@@ -2,9 +2,9 @@
 
 import torch
 
-from benchmarks import measurement, optimizer
+from benchmarks import comparison, deforming, measurement, optimizer
 
 torch.set_num_threads(1)
-for benchmark in (measurement, optimizer):
+for benchmark in (deforming, comparison, measurement, optimizer):
     for line in benchmark.run():
         print(line, flush=True)

@@ -1,33 +1,74 @@
-"""A whole measurement over the bare forward passes that it needs."""
+"""A whole measurement over the bare forward passes that it makes, and all layers over the output alone."""
 
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 
 import relative_stability as rs
 from benchmarks.timing import ratio, report
-from relative_stability.measurement import build_families, observed, stability_variables
+from relative_stability.measurement import build_families, stability_variables
 
-IMAGES, DISPLACEMENTS = 500, 6
+CUTS = (3, 5, 15)
+
+
+def resnet18() -> nn.Module:
+    """torchvision's, with the stem for images of 32×32 pixels."""
+    from torchvision.models import resnet18
+
+    net = resnet18(num_classes=10)
+    net.conv1, net.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    return net.eval()
 
 
 def run() -> Iterator[str]:
-    """LeNet on 28×28 images and the small convolutional net on 16×16, one cut."""
-    for name, size in (("lenet", 28), ("cnn", 16)):
-        net = rs.build_net(name, 1, 10, size, seed=0).eval()
-        images = torch.randn(IMAGES, 1, size, size, generator=torch.Generator().manual_seed(0))
-        low, high = (rs.displacement(t, size, 3) for t in rs.temperature_range(size, 3))
-        magnitudes = torch.linspace(low, high, DISPLACEMENTS).tolist()
-        families = build_families("diffeomorphism", [3])
+    """LeNet as in the paper: 500 images, three cuts, 30 displacements. ResNet18 with fewer, which the ratio ignores."""
+    lenet = rs.build_net("lenet", 1, 10, 28, seed=0).eval()
+    yield whole("LeNet, 28×28", lenet, random_images(500, 1, 28), 30)
+    images = random_images(50, 3, 32)
+    net = resnet18()
+    yield whole("ResNet18, 32×32", net, images, 2, rounds=3)
+    for layers, estimator in (("blocks", "mean"), ("all", "mean"), ("blocks", "both"), ("all", "both")):
+        yield deep(net, images, layers, estimator)
 
-        def measured(net=net, images=images, families=families, magnitudes=magnitudes):
-            with observed(net, "running"):
-                stability_variables(net, images, families, magnitudes)
 
-        @torch.no_grad()
-        def forward(net=net, images=images):
-            for _ in range(2 * DISPLACEMENTS + 1):
-                net(images)
+def random_images(count: int, channels: int, n: int) -> torch.Tensor:
+    """White images from a fixed seed."""
+    return torch.randn(count, channels, n, n, generator=torch.Generator().manual_seed(0))
 
-        label = f"measurement / forward passes, {name}, {IMAGES} images of {size}×{size}, {DISPLACEMENTS} displacements"
-        yield report(label, ratio(measured, forward))
+
+def magnitudes(n: int, count: int) -> list[float]:
+    """Displacements over the useful range of the lowest cut."""
+    low, high = (rs.displacement(t, n, CUTS[0]) for t in rs.temperature_range(n, CUTS[0]))
+    return torch.linspace(low, high, count).tolist()
+
+
+def whole(name: str, net: nn.Module, images: torch.Tensor, count: int, rounds: int = 5) -> str:
+    """Both estimators, each with its own noise: the clean pass, and three passes for each setting."""
+    families = build_families("diffeomorphism", CUTS)
+    sizes = magnitudes(images.shape[-1], count)
+
+    def measured():
+        stability_variables(net, images, families, sizes, estimator="both", batch_norm="running")
+
+    @torch.no_grad()
+    def forward():
+        for _ in range(1 + 3 * len(CUTS) * count):
+            net(images)
+
+    label = f"measurement / its {1 + 3 * len(CUTS) * count} forward passes, {name}, {len(images)} images"
+    return report(label, ratio(measured, forward, rounds))
+
+
+def deep(net: nn.Module, images: torch.Tensor, layers: str, estimator: str) -> str:
+    """Every layer over the output alone, of the same passes."""
+    families, sizes = build_families("diffeomorphism", [3]), magnitudes(32, 8)
+    options = {"estimator": estimator, "noise_matching": "image", "batch_norm": "running"}
+
+    def every():
+        stability_variables(net, images, families, sizes, layers=layers, **options)
+
+    def output():
+        stability_variables(net, images, families, sizes, **options)
+
+    return report(f"{layers} of ResNet18 / output alone, {estimator}, {len(images)} images", ratio(every, output, 3))
