@@ -74,7 +74,7 @@ METHODS = (
     Method("Kornia elastic_transform2d", kornia, lambda s: f"alpha = {s:.2g}, by trial"),
 )
 HEADER = (
-    "| transform | setting for 1 px | images/s | spread of the norm | border / inside | power in i²+j² ≤ 9 "
+    "| transform | setting for 1 px | images/s | spread of the norm | border / all | power in i²+j² ≤ 9 "
     + "".join(f"| folded at {norm:g} px " for norm in NORMS)
     + "|"
 )

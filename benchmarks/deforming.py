@@ -8,7 +8,7 @@ from torch import Tensor
 
 import relative_stability as rs
 from benchmarks.timing import ratio, report
-from relative_stability.passes import probes
+from relative_stability.perturbations.base import probes
 from relative_stability.perturbations.diffeomorphism import Diffeomorphism
 
 IMAGES, TEMPERATURES = 500, 30

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 import relative_stability as rs
+from relative_stability.perturbations import build_perturbation
+from relative_stability.perturbations.base import probes
 
 
 @pytest.fixture
@@ -53,6 +55,29 @@ def test_a_linear_net_on_white_images_has_the_noise_computed_by_hand():
     result = rs.measure(lambda x: x.flatten(1) @ weight, many, displacement=[1.0])
     norm = float(result.noise_norm.squeeze())
     assert float(result.G.squeeze()) == pytest.approx(norm**2 / 256 / 2, rel=0.03)
+
+
+def test_a_linear_net_on_white_images_has_the_R_computed_by_hand():
+    """f(x) = Wᵀx with W smooth: D from ‖Wᵀ(L − 1)‖², L the matrix of each deformation, found by deforming unit images.
+
+    White images of unit variance have ⟨‖f(x)−f(z)‖²⟩ = 2‖W‖², and noise of norm η moves f by ‖W‖² η²/d.
+    """
+    n, d, count = 8, 64, 3000
+    many = torch.randn(count, 1, n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    u = torch.arange(n, dtype=torch.float64) / (n - 1)
+    waves = torch.stack([torch.cos(math.pi * k * u) for k in range(3)])
+    weight = torch.einsum("ay,bx->yxab", waves, waves).reshape(d, 9)
+    result = rs.measure(lambda x: x.flatten(1) @ weight, many, displacement=[0.7])
+    family = build_perturbation("diffeomorphism", cut=3)
+    fields = family.prepare(probes(family, (1, n, n), 0, range(300)), many)
+    units = torch.eye(d, dtype=torch.float64).view(d, 1, n, n)
+    moved = [family.apply(units, field[None].expand(d, n, n, 2), 0.7).view(d, d) - torch.eye(d) for field in fields]
+    d_hand = torch.stack([(m @ weight).square().sum() for m in moved]).mean() / (2 * weight.square().sum())
+    g_hand = float(result.noise_norm.squeeze()) ** 2 / d / 2
+    assert float(result.D.squeeze()) == pytest.approx(float(d_hand), rel=0.1)
+    assert float(result.G.squeeze()) == pytest.approx(g_hand, rel=0.03)
+    assert float(result.R.squeeze()) == pytest.approx(float(d_hand) / g_hand, rel=0.1)
+    assert float(result.R.squeeze()) < 0.5  # smooth weights see less of a smooth change than of noise
 
 
 def test_a_net_blind_to_the_subspace_has_R_zero():

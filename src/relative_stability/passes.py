@@ -15,7 +15,7 @@ from relative_stability.changes import Differences, Medians, flat, squared_norm
 from relative_stability.errors import InputError
 from relative_stability.layers import Activations
 from relative_stability.modes import Held
-from relative_stability.perturbations.base import Perturbation
+from relative_stability.perturbations.base import Perturbation, probes
 from relative_stability.perturbations.noise import Noise
 from relative_stability.randomness import generator
 from relative_stability.stability import (
@@ -60,11 +60,6 @@ class Measured(NamedTuple):
 
     stability: dict[str, list[Stability]]
     norms: Tensor
-
-
-def probes(family: Perturbation, shape: tuple[int, ...], seed: int, indices: range) -> Tensor:
-    """Random numbers of the probes `indices`, each from (seed, family, index) alone."""
-    return torch.stack([family.draw(generator(seed, family.name, k), shape) for k in indices])
 
 
 @torch.no_grad()

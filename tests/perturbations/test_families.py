@@ -9,9 +9,8 @@ from scipy import ndimage
 
 import relative_stability as rs
 from relative_stability import InputError
-from relative_stability.passes import probes
 from relative_stability.perturbations import DISPLACING, FAMILIES, GEOMETRIC, MAGNITUDES, build_perturbation
-from relative_stability.perturbations.base import Perturbation
+from relative_stability.perturbations.base import Perturbation, probes
 
 OPTIONS = {"subspace": {"directions": (1, 4, 7)}}
 CASES = [(name, {}) for name in sorted(FAMILIES)] + [(name, {"interpolation": "gaussian"}) for name in GEOMETRIC]

@@ -21,10 +21,10 @@ def numbers(dataset: xr.Dataset) -> xr.Dataset:
     """
     import torch
 
+    from relative_stability.perturbations.base import probes
     from relative_stability.perturbations.diffeomorphism import Diffeomorphism
     from relative_stability.perturbations.noise import Noise
     from relative_stability.perturbations.temperature import displacement, temperature_range
-    from relative_stability.randomness import generator
 
     test = np.flatnonzero(dataset["split"].values == 1)[:SAMPLES]
     images = torch.from_numpy(dataset["images"].values[test]).float() / 255
@@ -33,8 +33,7 @@ def numbers(dataset: xr.Dataset) -> xr.Dataset:
     family, noise = Diffeomorphism(CUT), Noise()
 
     def draws(of: Diffeomorphism | Noise) -> torch.Tensor:
-        probes = torch.stack([of.draw(generator(0, of.name, k), shape) for k in range(len(images))])
-        return of.prepare(probes, images)
+        return of.prepare(probes(of, shape, 0, range(len(images))), images)
 
     kinds, pictures = ["image"], [images]
     for size in (largest / 2, largest):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relative_stability.errors import InputError
+from relative_stability.randomness import generator as generator_of
 
 
 class Perturbation(ABC):
@@ -63,3 +64,8 @@ class Perturbation(ABC):
     @abstractmethod
     def apply(self, images: Tensor, prepared: Tensor, magnitude: float) -> Tensor:
         """The perturbed images (B, C, n, n) at one magnitude."""
+
+
+def probes(family: Perturbation, image_shape: tuple[int, ...], seed: int, indices: range) -> Tensor:
+    """Random numbers of the probes `indices`, each from (seed, family, index) alone: (B, …). image_shape: (C, n, n)."""
+    return torch.stack([family.draw(generator_of(seed, family.name, k), image_shape) for k in indices])
