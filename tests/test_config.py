@@ -9,8 +9,13 @@ from relative_stability.config import check_config
 from relative_stability.datasets import SOURCES
 from relative_stability.figures import KINDS
 from relative_stability.grid import build_grid, parse_seeds, seed_ranges
+from relative_stability.measurement import NOISE_MATCHINGS
+from relative_stability.modes import BATCH_NORMS
 from relative_stability.nets import ARCHITECTURES
+from relative_stability.observables import OBSERVABLES
 from relative_stability.perturbations import FAMILIES
+from relative_stability.perturbations.diffeomorphism import MODES
+from relative_stability.perturbations.interpolation import INTERPOLATIONS
 from relative_stability.stability import ESTIMATORS
 from relative_stability.training.optimizer import OPTIMIZERS
 
@@ -113,6 +118,12 @@ def test_schema_and_code_name_the_same_things(schema):
     assert set(schema.part("nets")) == set(ARCHITECTURES)
     assert set(stability["perturbation"]["enum"]) == set(FAMILIES)
     assert set(stability["estimator"]["enum"]) == set(ESTIMATORS)
+    assert set(stability["interpolation"]["enum"]) == set(INTERPOLATIONS)
+    assert set(stability["modes"]["enum"]) == set(MODES)
+    assert set(stability["noise_matching"]["enum"]) == set(NOISE_MATCHINGS)
+    assert set(stability["batch_norm"]["enum"]) == set(BATCH_NORMS)
+    sweep = schema.root["properties"]["sweeps"]["additionalProperties"]["properties"]
+    assert set(sweep["observables"]["items"]["enum"]) == set(OBSERVABLES)
     assert set(schema.part("training")["properties"]["optimizer"]["enum"]) == set(OPTIMIZERS)
     figures = schema.root["properties"]["figures"]["additionalProperties"]["properties"]
     assert set(figures["kind"]["enum"]) == set(KINDS)

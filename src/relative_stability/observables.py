@@ -5,7 +5,7 @@
 - dynamics: the same for the output, at the log-spaced snapshots that training kept.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from relative_stability.store import Variable
 from relative_stability.training.run import Weights, load_net, snapshot_state
 
 STATES = ("init", "trained")
+STATE_AXIS = {"state": Variable(("state",), np.array(STATES), "state of the net", "")}
 Curves = Mapping[str, Variable]
 # The same for every seed and state.
 _SHARED = ("rms_displacement", "depth")
@@ -42,81 +43,44 @@ def measure_run(
 
     curves, weights: as `train_run` made them. NaN after training, or from that snapshot on, for seeds that diverged.
     """
-    return OBSERVABLES[request["observable"]](request, data, curves, weights, device)
+    return OBSERVABLES[request["observable"]](_Run(request, data, curves, weights, device))
 
 
-def _states(request: Mapping[str, Any], curves: Curves, index: int) -> list[Cell]:
-    diverged = bool(np.isfinite(curves["diverged_epoch"].values[index]))
-    return [
-        Cell("init", "init", fresh=True),
-        Cell("trained", request["stability"]["trained_weights"], fresh=False, there=not diverged),
-    ]
-
-
-def output(
-    request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
-) -> dict[str, Variable]:
+def output(run: "_Run") -> dict[str, Variable]:
     """D, G, R of the output with dimensions (seed, state, …).
 
     For a net with one hidden layer on data with uninformative inputs, also the hidden weights and their compression.
     """
-    measured = _Run(request, data, weights, device)
-    seeds = curves["seed"].values
-    cells = [
-        {**measured.stability(index, cell), **measured.hidden_layer(index, cell)}
-        for index in range(len(seeds))
-        for cell in _states(request, curves, index)
-    ]
-    return _stacked(cells, seeds, _state_axis())
+    return run.over(
+        run.states, STATE_AXIS, lambda index, cell: {**run.stability(index, cell), **run.hidden_layer(index, cell)}
+    )
 
 
-def depth(
-    request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
-) -> dict[str, Variable]:
+def depth(run: "_Run") -> dict[str, Variable]:
     """D, G, R of every layer with dimensions (seed, state, layer, …). With α-scaling, of f itself."""
-    measured = _Run(request, data, weights, device)
-    seeds, layers = curves["seed"].values, request["stability"]["layers"]
-    cells = [
-        measured.stability(index, cell, layers)
-        for index in range(len(seeds))
-        for cell in _states(request, curves, index)
-    ]
-    return _stacked(cells, seeds, _state_axis())
+    layers = run.settings["layers"]
+    return run.over(run.states, STATE_AXIS, lambda index, cell: run.stability(index, cell, layers))
 
 
-def dynamics(
-    request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
-) -> dict[str, Variable]:
+def dynamics(run: "_Run") -> dict[str, Variable]:
     """D, G, R of the output with dimensions (seed, snapshot, …), the first of which is the initialisation."""
-    measured = _Run(request, data, weights, device)
-    seeds, steps = curves["seed"].values, curves["snapshot_step"].values
-    losses = curves["snapshot_train_loss"].values
-
-    def snapshots(index: int) -> Iterator[Cell]:
-        yield Cell("init", "init", fresh=True)
-        for step, loss in zip(steps, losses[index], strict=True):
-            yield Cell(f"step {step}", snapshot_state(step), fresh=False, there=bool(np.isfinite(loss)))
-
-    cells = [measured.stability(index, cell) for index in range(len(seeds)) for cell in snapshots(index)]
+    steps, epochs = run.curves["snapshot_step"], run.curves["snapshot_epoch"]
     axis = {
-        "snapshot": Variable(("snapshot",), np.arange(len(steps) + 1), "number of the snapshot", "1"),
-        "snapshot_step": curves["snapshot_step"]._replace(values=np.concatenate([[0], steps])),
-        "snapshot_epoch": curves["snapshot_epoch"]._replace(
-            values=np.concatenate([[0], curves["snapshot_epoch"].values])
-        ),
+        "snapshot": Variable(("snapshot",), np.arange(len(steps.values) + 1), "number of the snapshot", "1"),
+        "snapshot_step": steps._replace(values=np.concatenate([[0], steps.values])),
+        "snapshot_epoch": epochs._replace(values=np.concatenate([[0], epochs.values])),
     }
-    return _stacked(cells, seeds, axis)
-
-
-OBSERVABLES: dict[str, Callable[..., dict[str, Variable]]] = {"output": output, "depth": depth, "dynamics": dynamics}
+    return run.over(run.snapshots, axis, run.stability)
 
 
 class _Run:
     """The nets of a run, measured one by one on the same images."""
 
-    def __init__(self, request: Mapping[str, Any], data: Prepared, weights: Weights, device: torch.device) -> None:
+    def __init__(
+        self, request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
+    ) -> None:
         self.run, self.settings = request["run"], request["stability"]
-        self.data, self.weights, self.device = data, weights, device
+        self.data, self.curves, self.weights, self.device = data, curves, weights, device
         settings = self.settings
         self.images = data.seen(data.test_subset(settings["images"], settings["seed"]), device)
         self.families = build_families(
@@ -129,6 +93,28 @@ class _Run:
         displacing = settings["perturbation"] in DISPLACING
         self.magnitudes = settings["displacement" if displacing else "magnitude"]
         self.last: dict[str, Variable] = {}
+
+    def states(self, index: int) -> list[Cell]:
+        """The net of a seed at initialisation and after training."""
+        diverged = bool(np.isfinite(self.curves["diverged_epoch"].values[index]))
+        trained = Cell("trained", self.settings["trained_weights"], fresh=False, there=not diverged)
+        return [Cell("init", "init", fresh=True), trained]
+
+    def snapshots(self, index: int) -> list[Cell]:
+        """The net of a seed at initialisation and at its snapshots."""
+        taken = zip(self.curves["snapshot_step"].values, self.curves["snapshot_train_loss"].values[index], strict=True)
+        later = [Cell(f"step {s}", snapshot_state(s), fresh=False, there=bool(np.isfinite(loss))) for s, loss in taken]
+        return [Cell("init", "init", fresh=True), *later]
+
+    def over(
+        self,
+        cells: Callable[[int], list[Cell]],
+        axis: Mapping[str, Variable],
+        measured: Callable[[int, Cell], dict[str, Variable]],
+    ) -> dict[str, Variable]:
+        """Every seed at every cell, as arrays with these two dimensions first. axis: see `_stacked`."""
+        seeds = self.curves["seed"].values
+        return _stacked([measured(index, cell) for index in range(len(seeds)) for cell in cells(index)], seeds, axis)
 
     def stability(self, index: int, cell: Cell, layers: str | Sequence[str] | None = None) -> dict[str, Variable]:
         """D, G, R of one net, or NaN where there is none."""
@@ -195,10 +181,6 @@ def _blank(cell: Mapping[str, Variable]) -> dict[str, Variable]:
     }
 
 
-def _state_axis() -> dict[str, Variable]:
-    return {"state": Variable(("state",), np.array(STATES), "state of the net", "")}
-
-
 def _stacked(cells: list[dict[str, Variable]], seeds: np.ndarray, axis: Mapping[str, Variable]) -> dict[str, Variable]:
     """Cells in the order of seeds and then of the axis, as arrays with these two dimensions first.
 
@@ -214,3 +196,10 @@ def _stacked(cells: list[dict[str, Variable]], seeds: np.ndarray, axis: Mapping[
         values = values.reshape(len(seeds), len(coordinate.values), *values.shape[1:])
         stacked[key] = first._replace(dims=("seed", name, *first.dims), values=values)
     return stacked
+
+
+OBSERVABLES: dict[str, Callable[[_Run], dict[str, Variable]]] = {
+    "output": output,
+    "depth": depth,
+    "dynamics": dynamics,
+}
