@@ -1,0 +1,128 @@
+"""Modes, statistics, precision: how a net is held while it is measured, and that it comes back as it was."""
+
+import pytest
+import torch
+from torch import nn
+
+import relative_stability as rs
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(2 * 16 * 16, 5), nn.Tanh(), nn.Linear(5, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_agrees_with_single(net, images, dtype):
+    """Fields and noise are those of single precision, and only what the net does is rounded."""
+    single = rs.measure(net, images.to(dtype).float(), displacement=[1])
+    half = rs.measure(net.to(dtype), images.to(dtype), displacement=[1])
+    assert half.attrs["dtype"] == str(dtype).removeprefix("torch.")
+    assert float(half.R.squeeze()) == pytest.approx(float(single.R.squeeze()), rel=0.05)
+    assert float(half.noise_norm.squeeze()) == pytest.approx(float(single.noise_norm.squeeze()), rel=1e-6)
+
+
+def test_mixed_precision_is_off_unless_asked_for(net, images):
+    kinds = []
+
+    def watched(x):
+        out = net(x)
+        kinds.append(out.dtype)
+        return out
+
+    with torch.autocast("cpu", torch.bfloat16):
+        reference = rs.measure(watched, images, displacement=[1])
+    assert set(kinds) == {torch.float32}
+    assert reference.equals(rs.measure(net, images, displacement=[1]))
+    kinds.clear()
+    mixed = rs.measure(watched, images, displacement=[1], mixed_precision=True)
+    assert set(kinds) == {torch.bfloat16} and mixed.attrs["mixed_precision"] == 1
+
+
+def batch_normed():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.LazyLinear(3))
+
+
+@pytest.mark.parametrize("rule", ["batch", "clean", "running"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_module_is_handed_back_as_it_was(images, rule, fails):
+    net = batch_normed().train()
+    net(images)
+    net[2].eval()
+    net[1].register_forward_hook(lambda *_: None)
+    held = dict(net.named_buffers())
+    state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    modes, settings = [m.training for m in net.modules()], [net[1].momentum, net[1].track_running_stats]
+    torch.manual_seed(3)
+    generator = torch.get_rng_state()
+
+    def careless(x):
+        if fails and len(x) > 2:
+            raise RuntimeError
+        return nn.functional.dropout(net(x), training=True)  # draws from the global generator
+
+    wrapped = nn.Module()
+    wrapped.net, wrapped.forward = net, careless
+    if fails:
+        with pytest.raises(RuntimeError):
+            rs.measure(wrapped, images, displacement=[1], batch_norm=rule, layers="net.*")
+    else:
+        rs.measure(wrapped, images, displacement=[1], batch_norm=rule, layers="net.*")
+    assert [m.training for m in net.modules()] == modes
+    assert all(torch.equal(tensor, state[name]) for name, tensor in net.state_dict().items())
+    assert all(buffer is held[name] for name, buffer in net.named_buffers())
+    assert [net[1].momentum, net[1].track_running_stats] == settings
+    assert [len(m._forward_hooks) for m in net] == [0, 1, 0, 0, 0]
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_batch_norm_uses_batch_statistics_only_at_initialisation(images):
+    net = batch_normed()
+    with torch.no_grad():
+        net.eval()(images)
+    assert rs.measure(net, images, displacement=[1]).attrs["batch_norm"] == "batch"
+    net.train()(images)
+    trained = rs.measure(net, images, displacement=[1])
+    assert trained.attrs["batch_norm"] == "running"
+    batch = rs.measure(net, images, displacement=[1], batch_norm="batch")
+    assert float(trained.R.squeeze()) != float(batch.R.squeeze())
+
+
+def test_clean_statistics_are_those_of_the_clean_batch_held_fixed(images):
+    """By hand: running values set to those of the clean batch, and then the rule `running`."""
+    net = batch_normed().eval()
+    with torch.no_grad():
+        net(images)
+        clean = rs.measure(net, images, displacement=[0.5, 1], batch_norm="clean")
+        batch = rs.measure(net, images, displacement=[0.5, 1], batch_norm="batch")
+        inside = net[0](images)
+        net[1].running_mean, net[1].running_var = inside.mean((0, 2, 3)), inside.var((0, 2, 3))
+        by_hand = rs.measure(net, images, displacement=[0.5, 1], batch_norm="running")
+    torch.testing.assert_close(torch.tensor(clean.D.values), torch.tensor(by_hand.D.values), rtol=2e-3, atol=0)
+    torch.testing.assert_close(torch.tensor(clean.G.values), torch.tensor(by_hand.G.values), rtol=2e-3, atol=0)
+    assert not torch.allclose(torch.tensor(clean.R.values), torch.tensor(batch.R.values), rtol=1e-3)
+
+
+def test_clean_statistics_are_those_of_each_clean_batch(images):
+    """In two batches each half is measured with its own, as if the halves were measured one by one."""
+    net = batch_normed().eval()
+    seen = []
+    net[4].register_forward_hook(lambda m, inputs, output: seen.append(output.clone()))
+    with torch.no_grad():
+        net(images)
+        seen.clear()
+        rs.measure(net, images, displacement=[1], batch_norm="clean", batch_size=6)
+        together = [s for s in seen if len(s) == 6]
+        seen.clear()
+        rs.measure(net, images[:6], displacement=[1], batch_norm="clean")
+    first = [s for s in seen if len(s) == 6]
+    assert any(torch.equal(first[1], s) for s in together)  # the deformed first half
+
+
+def test_the_global_generator_is_left_alone(net, images):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    rs.measure(net, images, displacement=[1])
+    assert torch.equal(torch.get_rng_state(), before)
