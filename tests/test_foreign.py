@@ -77,7 +77,7 @@ def test_a_net_of_timm_says_how_it_sees_images():
         ("torchvision:resnet19", r"has no classifier 'resnet19'; did you mean 'resnet18'\? .* others"),
         ("nowhere_at_all:build", "'nowhere_at_all' cannot be imported from here"),
         ("json:build", "module 'json' has no function 'build'"),
-        ("builtins:dict", "builtins:dict returned a dict; a torch.nn.Module is needed"),
+        ("fractions:Fraction", r"fractions:Fraction returned a Fraction; a torch\.nn\.Module is needed"),
     ],
 )
 def test_nets_that_are_not_there_are_named(spec, sentence):
@@ -125,3 +125,23 @@ def test_weights_that_do_not_fit_are_refused(net, tmp_path):
     (tmp_path / "half.safetensors").write_bytes((tmp_path / "more.safetensors").read_bytes()[:50])
     with pytest.raises(rs.InputError, match="is not a complete result file"):
         load_weights(net, tmp_path / "half.safetensors")
+
+
+def test_classifiers_that_serve_training_alone_are_left_out(tmp_path):
+    """And the net sees images as torchvision's own weights want them."""
+    from torchvision.models import googlenet
+
+    net, _ = load_net("torchvision:googlenet", classes=3)
+    assert net.transform_input
+    full = googlenet(num_classes=3, init_weights=False)
+    assert any(name.startswith("aux1.") for name in full.state_dict())
+    save_file(full.state_dict(), tmp_path / "w.safetensors")
+    load_weights(net, tmp_path / "w.safetensors")
+    assert torch.equal(net.fc.weight, full.fc.weight)
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(np.uint16, "x.png"), (np.float32, "x.tiff")])
+def test_pictures_of_more_than_eight_bits_are_refused(tmp_path, dtype, name):
+    Image.fromarray(np.ones((8, 8), dtype)).save(tmp_path / name)
+    with pytest.raises(rs.InputError, match=r"has pixels of more than 8 bits \(.*\); convert it to 8"):
+        load_images([tmp_path / name], 1, Seen(8))

@@ -51,14 +51,14 @@ def net():
 
 def names(net, layers, images):
     with torch.no_grad():
-        return pick_layers(net, layers, images)
+        return list(pick_layers(net, layers, images))
 
 
 def test_blocks_are_members_of_containers_and_the_modules_beside_them(net, images):
     assert blocks(net) == ["head", "stem.0", "stem.1", "stem.2", "body.0", "body.1", "nested", "unused"]
-    found, sizes = names(net, "blocks", images)
+    found = names(net, "blocks", images)
     assert found == ["stem.0", "stem.1", "stem.2", "body.0", "body.1", "nested", "head"]  # as they run, if they run
-    assert sizes == [512] * 5 + [512 + 256 + 2, 3]
+    assert list(pick_layers(net, "blocks", images).values()) == [512] * 5 + [512 + 256 + 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_blocks_of_well_known_nets(name, expected, count):
 
 
 def test_names_patterns_and_the_output_in_the_order_of_execution(net, images):
-    assert names(net, ["output", "head", "body.*.conv"], images)[0] == ["body.0.conv", "body.1.conv", "head", "output"]
-    assert names(net, "body.?", images)[0] == ["body.0", "body.1"]
+    assert names(net, ["output", "head", "body.*.conv"], images) == ["body.0.conv", "body.1.conv", "head", ""]
+    assert names(net, "body.?", images) == ["body.0", "body.1"]
 
 
 def test_a_module_that_runs_twice_appears_twice(net, images):
-    found, _ = names(net, ["body.0.*"], images)
+    found = names(net, ["body.0.*"], images)
     assert found == ["body.0.conv", "body.0.relu", "body.0.relu:1"]
-    everything, _ = names(net, "all", images)
+    everything = names(net, "all", images)
     assert everything[:5] == ["stem.0", "stem.1", "stem.2", "stem", "body.0.conv"]
 
 
@@ -163,5 +163,55 @@ def test_outputs_that_are_tuples_or_dictionaries_are_measured_whole(images):
         lambda x: torch.cat([x.flatten(1), 2 * x.flatten(1), x.mean(1).flatten(1)], 1), images, displacement=[1]
     )
     assert float(both.R.squeeze()) == pytest.approx(float(joined.R.squeeze()), rel=1e-6)
-    with pytest.raises(rs.InputError, match="holds no tensor with one entry for each of 2 images"):
+    with pytest.raises(rs.InputError, match="holds no tensor with one entry for each of 7 images"):
         rs.measure(lambda x: x.sum(), images, displacement=[1])
+
+
+class Named(nn.Module):
+    """A module called output that is not the last, and a forward that asks for gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.output, self.head = nn.Linear(512, 4), nn.Linear(4, 2)
+
+    @torch.enable_grad()
+    def forward(self, x):
+        return {"logits": self.head(self.output(x.flatten(1))), "score": x.mean((1, 2, 3))}
+
+
+def test_a_module_called_output_is_that_module_and_the_default_is_the_whole(images):
+    torch.manual_seed(0)
+    net = Named()
+    deep = rs.measure(net, images, displacement=[1], layers=["head", "output"])
+    assert deep.layer.values.tolist() == ["output", "head"]
+    alone = rs.measure(lambda x: net.output(x.flatten(1)), images, displacement=[1])
+    assert float(deep.R.sel(layer="output").squeeze()) == pytest.approx(float(alone.R.squeeze()), rel=1e-5)
+    whole = rs.measure(
+        lambda x: torch.cat([*net(x).values()][:1] + [net(x)["score"][:, None]], 1), images, displacement=[1]
+    )
+    assert float(rs.measure(net, images, displacement=[1]).R.squeeze()) == pytest.approx(
+        float(whole.R.squeeze()), rel=1e-5
+    )
+
+
+def test_a_layer_that_changes_its_size_is_named(images):
+    class Fickle(nn.Module):
+        def forward(self, x):
+            return x.flatten(1)[:, : 512 if len(x) == 7 else 100]
+
+    net = nn.Sequential(Fickle())
+    with pytest.raises(rs.InputError, match="layer '0' gave 512 numbers an image in one pass and 100 in another"):
+        rs.measure(net, images, displacement=[1], layers="0")
+
+
+def test_a_compiled_net_says_why_it_shows_no_layers(images):
+    class Compiled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self._orig_mod = nn.Sequential(nn.Flatten(), nn.Linear(512, 2))
+
+        def forward(self, x):
+            return x.flatten(1)  # as compiled code does, past the modules and their hooks
+
+    with pytest.raises(rs.InputError, match="a compiled net calls no hooks: measure it before it is compiled"):
+        rs.measure(Compiled(), images, displacement=[1], layers="all")

@@ -123,9 +123,15 @@ def test_what_the_library_takes_the_command_takes(folder, more, capsys):
         (("--normalize", "0.5/0"), "positive deviations are needed"),
         (("--layers", "6"), "layers: '6' matches no module"),
         (("--perturbation", "rotation"), "needs magnitude"),
-        (("--perturbation", "shear"), "perturbation 'shear' is unknown"),
+        (("--perturbation", "shear"), "--perturbation 'shear' is unknown"),
         (("--cut", "13"), "cut = 13 is too high"),
         (("--weights", "weights.pt"), "are no safetensors file"),
+        (("--count", "1"), "--count 1 is refused: 2 or more is needed"),
+        (("--size", "0"), "--size 0 is refused: 2 or more is needed"),
+        (("--batch-size", "0"), "--batch-size 0 is refused"),
+        (("--classes", "7"), "build cannot be called with {'num_classes': 7}"),
+        (("--channels", "3"), "the net cannot take images of 3×16×16"),
+        (("--perturbation", "subspace"), "--perturbation 'subspace' is unknown"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_no_file(folder, more, sentence, capsys):
@@ -158,3 +164,9 @@ def test_a_terminal_shows_a_progress_bar_and_a_file_none(folder):
         pass
     os.close(reader)
     assert "pass/s" in shown.decode()
+
+
+def test_magnitude_serves_displacements_too(folder, capsys):
+    assert main(arguments(folder, "--perturbation", "translation", "--magnitude", "3", "--out", "r.nc")) == 0
+    with xr.open_dataset("r.nc") as found:
+        assert found.displacement.values.tolist() == [3]

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 import relative_stability as rs
+from relative_stability.modes import statistics_rule, tf32
+from relative_stability.perturbations.base import Perturbation
 
 
 @pytest.fixture
@@ -126,3 +128,99 @@ def test_the_global_generator_is_left_alone(net, images):
     before = torch.get_rng_state()
     rs.measure(net, images, displacement=[1])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Unchanged(Perturbation):
+    """Changes nothing: whatever moves the output then is the net's own doing."""
+
+    name, magnitude_name, units = "unchanged", "magnitude", "1"
+
+    def draw(self, generator, image_shape):
+        return torch.zeros(())
+
+    def apply(self, images, prepared, magnitude):
+        return images.clone()
+
+
+class Shared(nn.Module):
+    """One normalisation for two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2)
+
+    def forward(self, x):
+        return self.norm(self.conv(self.norm(x).relu())).flatten(1)
+
+
+@pytest.mark.parametrize("size", [500, 5])
+@pytest.mark.parametrize(
+    "net",
+    [
+        lambda: Shared(),
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(512, 9), nn.BatchNorm1d(9), nn.Linear(9, 2)),
+        lambda: nn.Sequential(nn.BatchNorm2d(2, affine=False), nn.Flatten()).double(),
+        lambda: nn.Sequential(nn.BatchNorm2d(2, track_running_stats=False), nn.Flatten()),
+    ],
+    ids=["shared", "one-dimensional", "without weights", "without running values"],
+)
+def test_with_clean_statistics_what_does_not_change_does_not_move(net, images, size):
+    torch.manual_seed(0)
+    net = net()
+    images = (
+        images.to(torch.float64)
+        if net.state_dict() and next(iter(net.state_dict().values())).dtype == torch.float64
+        else images
+    )
+    found = rs.measure(net, images, Unchanged(), magnitude=[1], batch_norm="clean", batch_size=size)
+    assert float(found.D.squeeze()) < 1e-10
+    noisy = rs.measure(net, images, displacement=[1], batch_norm="clean", batch_size=size)
+    assert float(noisy.D.squeeze()) > 1e-3
+
+
+def test_auto_tells_nets_at_initialisation_from_trained_ones(images):
+    fresh = nn.BatchNorm2d(2)
+    assert statistics_rule(fresh, "auto") == "batch"
+    assert statistics_rule(nn.BatchNorm2d(2, track_running_stats=False), "auto") == "batch"
+    assert statistics_rule(nn.Conv2d(2, 2, 3), "auto") == "running"
+    fresh(images)
+    assert statistics_rule(fresh, "auto") == "running"
+    fresh.num_batches_tracked.zero_()  # as in files of older versions, which have no counter
+    assert statistics_rule(fresh, "auto") == "running"
+
+
+def test_rules_that_cannot_be_followed_are_refused(images):
+    net = batch_normed()
+    with torch.no_grad():
+        net(images)
+    for other in (lambda x: net(x), torch.jit.trace(net.eval(), images)):
+        for rule in ("batch", "clean"):
+            with pytest.raises(rs.InputError, match=f"batch_norm = '{rule}' cannot be used: the net is"):
+                rs.measure(other, images, displacement=[1], batch_norm=rule)
+        assert rs.measure(other, images, displacement=[1]).attrs["batch_norm"] == "running"
+
+
+def test_no_batch_is_left_with_a_single_image(images):
+    """Statistics of one image of one pixel are none: 12 images in batches of 11 go as 6 and 6."""
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(2), nn.Flatten())
+    sizes = []
+    net.register_forward_hook(lambda m, inputs, output: sizes.append(len(output)))
+    assert rs.measure(net, images, displacement=[1], batch_size=11).attrs["batch_norm"] == "batch"
+    assert set(sizes[1:]) == {6}
+
+
+def test_mixed_precision_is_that_of_the_net_alone(net, images):
+    """Fields and noise stay as they are."""
+    single, mixed = (rs.measure(net, images, displacement=[0.5, 1], mixed_precision=m) for m in (False, True))
+    assert (single.noise_norm == mixed.noise_norm).all()
+    assert not (single.D == mixed.D).any()
+
+
+def test_tf32_is_put_back_whichever_names_were_used():
+    matmul = torch.backends.cuda.matmul
+    name = "fp32_precision" if hasattr(matmul, "fp32_precision") else "allow_tf32"
+    before = getattr(matmul, name)
+    for wanted in (True, False):
+        with tf32(wanted):
+            assert getattr(matmul, name) in ({"tf32", True} if wanted else {"ieee", False})
+        assert getattr(matmul, name) == before

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from relative_stability.errors import InputError, nearest
 from relative_stability.randomness import generator, seeded_globally
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # classifiers that serve training alone
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -52,7 +54,8 @@ def _from_torchvision(name: str, options: dict[str, Any]) -> tuple[nn.Module, Se
     preset = models.get_model_weights(name).DEFAULT.transforms()  # nothing is downloaded
     seen = Seen(preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
     if name in ("googlenet", "inception_v3"):
-        options = {"init_weights": True, "aux_logits": False, **options}
+        # As torchvision builds them for its own weights, without what serves training alone.
+        options = {"init_weights": True, "aux_logits": False, "transform_input": True, **options}
     net: nn.Module = models.get_model(name, weights=None, **options)
     return net, seen
 
@@ -74,11 +77,16 @@ def _from_module(module: str, function: str, options: dict[str, Any]) -> nn.Modu
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # one's own module lies where one works
     try:
-        build = getattr(import_module(module), function)
-    except ModuleNotFoundError as error:
+        imported = import_module(module)
+    except ImportError as error:
         raise InputError(f"module {module!r} cannot be imported from here: {error}") from None
-    except AttributeError:
-        raise InputError(f"module {module!r} has no function {function!r}") from None
+    build = getattr(imported, function, None)
+    if not callable(build):
+        raise InputError(f"module {module!r} has no function {function!r}")
+    try:
+        signature(build).bind(**options)
+    except TypeError as error:
+        raise InputError(f"{module}:{function} cannot be called with {options or 'no arguments'}: {error}") from None
     net = build(**options)
     if not isinstance(net, nn.Module):
         raise InputError(f"{module}:{function} returned a {type(net).__name__}; a torch.nn.Module is needed")
@@ -100,6 +108,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
     wanted = net.state_dict()
     # Batch counters carry no weight, and files of other libraries leave them out.
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
+    tensors = {name: tensor for name, tensor in tensors.items() if name in wanted or not name.startswith(AUXILIARY)}
     unknown = [name for name in tensors if name not in wanted]
     if missing or unknown:
         what = f"it lacks {missing[0]!r}" if missing else f"it has {unknown[0]!r}, which the net does not know"
@@ -141,6 +150,8 @@ def load_images(paths: Sequence[Path], count: int, seen: Seen, channels: int = 3
     for path in (paths[i] for i in chosen.tolist()):
         try:
             with Image.open(path) as opened:
+                if opened.mode[0] in "IF":
+                    raise InputError(f"images: {path} has pixels of more than 8 bits ({opened.mode}); convert it to 8")
                 picture = opened.convert("L" if channels == 1 else "RGB")
         except (OSError, UnidentifiedImageError) as error:
             raise InputError(f"images: {path} cannot be read ({error}); remove it") from None

@@ -7,8 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relative_stability.errors import InputError
-from relative_stability.perturbations import DISPLACING, FAMILIES
+from relative_stability.errors import InputError, nearest
+from relative_stability.perturbations import FAMILIES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,8 +22,9 @@ EXAMPLES = """examples:
 """
 
 
+OFFERED = [name for name in FAMILIES if name != "subspace"]  # pictures name no uninformative directions
 PASSED_ON = (
-    *("perturbation", "cut", "displacement", "estimator", "layers", "seed", "interpolation", "modes"),
+    *("perturbation", "cut", "displacement", "magnitude", "estimator", "layers", "seed", "interpolation", "modes"),
     *("noise_matching", "batch_norm", "draws", "batch_size"),
 )
 
@@ -54,12 +55,10 @@ def add_parser(verbs: Any) -> None:
         "--normalize", metavar="MEAN/STD", help="imagenet, none, or numbers such as 0.5/0.25 or 0.5,0.4,0.4/0.2,0.2,0.2"
     )
     what = parser.add_argument_group("measurement")
-    what.add_argument(
-        "--perturbation", default="diffeomorphism", metavar="FAMILY", help=f"one of {', '.join(FAMILIES)}"
-    )
+    what.add_argument("--perturbation", default="diffeomorphism", metavar="FAMILY", help=f"one of {', '.join(OFFERED)}")
     what.add_argument("--cut", type=int, nargs="+", default=[3])
     what.add_argument("--displacement", type=float, nargs="+", default=[0.5, 1, 2], metavar="PIXELS")
-    what.add_argument("--magnitude", type=float, nargs="+", help="degrees, log of the factor, or norm")
+    what.add_argument("--magnitude", type=float, nargs="+", help="degrees, log of the factor, norm, or pixels")
     what.add_argument("--estimator", default="mean", help="mean, median or both")
     what.add_argument("--noise-matching", default="auto", metavar="RULE", help="auto, mean or image")
     what.add_argument("--interpolation", default="bilinear", help="bilinear or gaussian")
@@ -75,7 +74,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, and print and write what comes out. Raises InputError for whatever does not fit, before it starts."""
-    plot = _check_files(options)
+    plot = _check(options)
     import torch
 
     from relative_stability.foreign import find_images, load_images, load_net, load_weights
@@ -95,9 +94,8 @@ def run(options: argparse.Namespace) -> None:
     dtype = getattr(torch, options.dtype)
     net, images = net.to(device, dtype), images.to(device, dtype)
     _say(options, images.shape, seen, device)
+    _try(net, images)
     settings = {key: getattr(options, key) for key in PASSED_ON}
-    if options.perturbation not in DISPLACING:
-        settings["magnitude"] = options.magnitude
     with _ProgressBar() as progress, warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
@@ -119,8 +117,32 @@ def run(options: argparse.Namespace) -> None:
         _draw(result, plot)
 
 
-def _check_files(options: argparse.Namespace) -> Path | None:
-    """Refuse what could only fail at the end; returns where the plot goes."""
+def _try(net: Any, images: Any) -> None:
+    """Refuse images that the net cannot take, with what it says of them."""
+    import torch
+
+    training = net.training
+    try:
+        with torch.no_grad():
+            net.eval()(images[:2])
+    except (RuntimeError, ValueError, AssertionError) as error:
+        shape = "×".join(map(str, images.shape[1:]))
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"the net cannot take images of {shape} ({reason}); see --size and --channels") from None
+    finally:
+        net.train(training)
+
+
+def _check(options: argparse.Namespace) -> Path | None:
+    """Refuse what could only fail later; returns where the plot goes."""
+    for name, least in (("count", 2), ("size", 2), ("classes", 1), ("batch_size", 1)):
+        number = getattr(options, name)
+        if number is not None and number < least:
+            raise InputError(f"--{name.replace('_', '-')} {number} is refused: {least} or more is needed")
+    if options.perturbation not in OFFERED:
+        raise InputError(
+            f"--perturbation {options.perturbation!r} is unknown; {nearest(options.perturbation, OFFERED)}"
+        )
     if options.out is not None and options.out.suffix != ".nc":
         raise InputError(f"--out {options.out} is no netCDF file; give it the ending .nc")
     plot = None

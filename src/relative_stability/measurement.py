@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from relative_stability.errors import InputError, nearest
-from relative_stability.layers import OUTPUT, Net, hooked, pick_layers
+from relative_stability.layers import OUTPUT, WHOLE, Net, hooked, pick_layers
 from relative_stability.modes import BatchNorm, held, statistics_rule
 from relative_stability.passes import Measured, Plan, Setting, measure_passes
 from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
@@ -27,9 +27,12 @@ NOISE_MATCHINGS: tuple[str, ...] = get_args(NoiseMatching)
 OWN_MATCHING = {"mean": "mean", "median": "image"}
 
 
-def _tuple(value: Any) -> tuple[Any, ...]:
+def _numbers(name: str, value: Any) -> tuple[Any, ...]:
     """A number, or several of any kind of sequence, as plain numbers."""
-    return tuple(np.atleast_1d(np.asarray(value)).tolist())
+    array = np.atleast_1d(np.asarray(value))
+    if not array.size or array.dtype.kind not in "iuf":
+        raise InputError(f"{name} = {value!r} is refused: a number, or a list of at least one, is needed")
+    return tuple(array.tolist())
 
 
 def build_families(
@@ -42,7 +45,7 @@ def build_families(
     """The families that a setting names: one diffeomorphism for each cut, or one of another kind."""
     options: dict[str, Any] = {"interpolation": interpolation} if perturbation in GEOMETRIC else {}
     if perturbation == "diffeomorphism":
-        return [build_perturbation(perturbation, cut=c, modes=modes, **options) for c in _tuple(cut)]
+        return [build_perturbation(perturbation, cut=c, modes=modes, **options) for c in _numbers("cut", cut)]
     if perturbation == "subspace":
         options["directions"] = directions
     return [build_perturbation(perturbation, **options)]
@@ -71,12 +74,14 @@ def stability_variables(
     rules = _estimators(estimator, noise_matching)
     settings = [Setting(family, magnitude) for family in families for magnitude in magnitudes]
     rule = statistics_rule(net, batch_norm)
-    with held(net, rule, images.device, mixed_precision) as kept, torch.no_grad():
-        picked, sizes = pick_layers(net, OUTPUT if layers is None else layers, images[:2])
-        modules = list(dict.fromkeys(name.partition(":")[0] for name in picked))
-        with hooked(net, modules) as activations:
-            measured = measure_passes(activations, sizes, images, Plan(settings, rules, progress, **plan), kept)
-    variables = _labelled(measured, families, magnitudes, None if layers is None else picked, estimator)
+    with held(net, rule, images.device, mixed_precision) as still, torch.no_grad():
+        with still.clean(), still.forward():
+            picked = pick_layers(net, WHOLE if layers is None else layers, images)
+        with hooked(net, [name.partition(":")[0] for name in picked]) as activations:
+            measured = measure_passes(activations, picked, images, Plan(settings, rules, progress, **plan), still)
+    variables = _labelled(
+        measured, families, magnitudes, None if layers is None else [name or OUTPUT for name in picked], estimator
+    )
     moved = _pixels_moved(families, magnitudes, images.shape[-1])
     return variables if moved is None else {**variables, "rms_displacement": moved}
 
@@ -188,9 +193,9 @@ def measure(
 
         D = ⟨‖f(τx)−f(x)‖²⟩ / ⟨‖f(x)−f(z)‖²⟩,   G = ⟨‖f(x+η)−f(x)‖²⟩ / ⟨‖f(x)−f(z)‖²⟩,   R = D / G
 
-    net: a callable from (B, C, n, n) to (B, …), measured in evaluation mode and handed back as it was; images:
-    (N, C, n, n), as the net was trained on them (the norm of η is in their units), of the dtype and on the device
-    that the net takes.
+    net: a torch.nn.Module from (B, C, n, n) to (B, …), measured in evaluation mode and handed back as it was, or any
+    other callable, taken as it is; images: (N, C, n, n), as the net was trained on them (the norm of η is in their
+    units), of the dtype and on the device that the net takes.
 
     perturbation: "diffeomorphism" or "translation", with `displacement` δ in pixels (and `cut`, one or several, for
     diffeomorphisms); "rotation" (degrees), "scaling" (log of the factor), "noise" (norm) or "subspace" (standard
@@ -230,9 +235,9 @@ def measure(
         families = build_families(perturbation, cut, directions, interpolation, modes)
     family = families[0]
     if magnitude is not None:
-        magnitudes = _tuple(magnitude)
+        magnitudes = _numbers("magnitude", magnitude)
     elif family.name in DISPLACING:
-        magnitudes = _tuple(displacement)
+        magnitudes = _numbers("displacement", displacement)
     else:
         raise InputError(
             f"perturbation {family.name!r} needs magnitude=…, its {family.magnitude_name} ({family.units})"

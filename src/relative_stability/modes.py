@@ -1,18 +1,18 @@
 """Hold a net still while it is measured, and hand it back as it was."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from relative_stability.errors import InputError, nearest
 
 BatchNorm = Literal["auto", "batch", "clean", "running"]
 BATCH_NORMS: tuple[str, ...] = get_args(BatchNorm)
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "momentum", "training", "track_running_stats")
+_CHANGED = ("running_mean", "running_var", "track_running_stats")
 
 
 def statistics_rule(net: Callable[..., Any], batch_norm: BatchNorm) -> BatchNorm:
@@ -21,39 +21,83 @@ def statistics_rule(net: Callable[..., Any], batch_norm: BatchNorm) -> BatchNorm
     "running" are the layers' own running values; "batch" those of each batch fed, clean, deformed and noisy
     separately (the later code of Petrini et al. 2021); "clean" those of each clean batch, held fixed for its
     deformed and noisy versions. "auto" is "batch" for a net whose running values were never updated, which is a net
-    at initialisation, else "running". Raises InputError for an unknown rule.
+    at initialisation, or that keeps none; else "running". Raises InputError for an unknown rule, and for "batch" and
+    "clean" where the layers cannot be reached: in scripted nets, and in callables that are no modules.
     """
     if batch_norm not in BATCH_NORMS:
         raise InputError(f"batch_norm {batch_norm!r} is unknown; {nearest(batch_norm, BATCH_NORMS)}")
-    if batch_norm != "auto":
+    if batch_norm in ("batch", "clean"):
+        scripted = isinstance(net, nn.Module) and any(isinstance(m, torch.jit.ScriptModule) for m in net.modules())
+        if scripted or not isinstance(net, nn.Module):
+            what = "is scripted" if scripted else "is no torch.nn.Module"
+            raise InputError(f"batch_norm = {batch_norm!r} cannot be used: the net {what}; use auto or running")
         return batch_norm
     layers = _batch_norms(net)
-    tracked = [m for m in layers if m.track_running_stats]
-    updated = any(m.num_batches_tracked is not None and m.num_batches_tracked > 0 for m in tracked)
-    return "batch" if tracked and not updated else "running"
+    if batch_norm == "running" or not layers:
+        return "running"
+    return "running" if any(map(_updated, layers)) else "batch"
+
+
+def _updated(layer: Any) -> bool:
+    """Whether a layer has running values, and not those of initialisation."""
+    if layer.running_mean is None or layer.running_var is None:
+        return False
+    counted = layer.num_batches_tracked is not None and bool(layer.num_batches_tracked > 0)
+    return counted or bool((layer.running_mean != 0).any()) or bool((layer.running_var != 1).any())
 
 
 def _batch_norms(net: Callable[..., Any]) -> list[Any]:
     return [m for m in net.modules() if isinstance(m, _BATCH_NORM)] if isinstance(net, nn.Module) else []
 
 
-class Held:
-    """A net that is held still. `clean()` is to surround the pass of each unchanged batch."""
+class _CleanStatistics:
+    """A layer's statistics in the pass of a clean batch, used again in later passes, call by call."""
 
-    def __init__(self, layers: list[Any], rule: BatchNorm) -> None:
-        self.layers, self.rule = layers, rule
+    def __init__(self) -> None:
+        self.recorded: list[tuple[Tensor, Tensor]] = []
+        self.calls = 0
+        self.recording = False
+
+    def before(self, layer: Any, inputs: tuple[Tensor, ...]) -> None:
+        """Hook that runs before the layer, which takes what it finds as its running values."""
+        if self.recording:
+            x = inputs[0].float() if inputs[0].dtype != torch.float64 else inputs[0]
+            others = [d for d in range(x.ndim) if d != 1]
+            like = inputs[0] if layer.weight is None else layer.weight
+            self.recorded.append((x.mean(others).to(like.dtype), x.var(others, unbiased=False).to(like.dtype)))
+        call = len(self.recorded) - 1 if self.recording else self.calls % len(self.recorded)
+        self.calls += not self.recording
+        layer.running_mean, layer.running_var = self.recorded[call]
+
+
+class Held:
+    """A net that is held still. `clean()` is to surround the pass of each unchanged batch, `forward()` every pass."""
+
+    def __init__(self, statistics: list[_CleanStatistics], device: torch.device, mixed_precision: bool) -> None:
+        self.statistics, self.device, self.mixed = statistics, device, mixed_precision
+
+    @property
+    def follows_clean(self) -> bool:
+        """Whether later passes depend on the last clean one."""
+        return bool(self.statistics)
 
     @contextmanager
     def clean(self) -> Iterator[None]:
         """With the rule "clean", record the statistics of the batch fed, which later passes then use."""
-        recording = self.layers if self.rule == "clean" else []
-        for layer in recording:
-            layer.training = True
+        for each in self.statistics:
+            each.recorded, each.calls, each.recording = [], 0, True
         try:
             yield
         finally:
-            for layer in recording:
-                layer.training = False
+            for each in self.statistics:
+                each.recording = False
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """The precision asked for: full, or bfloat16 autocast."""
+        known = self.device.type in ("cpu", "cuda")
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed) if known else nullcontext():
+            yield
 
 
 @contextmanager
@@ -63,28 +107,27 @@ def held(
     """Hold a net in evaluation mode, with the statistics of `rule`; then put back modes, statistics and generators.
 
     mixed_precision: bfloat16 autocast, and TF32 where the device has it; without it neither, whatever is set outside.
+    A callable that is no module is taken as it is.
     """
-    modules = list(net.modules()) if isinstance(net, nn.Module) else []
     layers = _batch_norms(net)
-    modes = [(m, m.training) for m in modules]
-    kept = [(layer, {key: getattr(layer, key) for key in _STATISTICS}) for layer in layers]
-    generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    modes = [(m, m.training) for m in net.modules()] if isinstance(net, nn.Module) else []
+    kept = [(layer, {key: getattr(layer, key) for key in _CHANGED}) for layer in layers]
+    statistics: list[_CleanStatistics] = []
     try:
-        if isinstance(net, nn.Module):
-            net.eval()
-        for layer in layers:
-            if rule == "batch":
-                # In training mode without tracking, a layer uses the batch's statistics and updates nothing.
-                layer.training, layer.track_running_stats = True, False
-            elif rule == "clean":
-                # Statistics are recorded beside the layer's own, which are put back untouched.
-                like = layer.weight if layer.weight is not None else torch.zeros((), device=device)
-                layer.running_mean = torch.zeros(layer.num_features, device=like.device, dtype=like.dtype)
-                layer.running_var = torch.ones(layer.num_features, device=like.device, dtype=like.dtype)
-                layer.num_batches_tracked = torch.zeros((), dtype=torch.long, device=like.device)
-                layer.momentum, layer.track_running_stats = 1.0, True
-        with generators, _precision(device, mixed_precision):
-            yield Held(layers, rule)
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+            stack.enter_context(torch.autocast(device.type, enabled=False) if device.type != "mps" else nullcontext())
+            stack.enter_context(tf32(mixed_precision) if device.type == "cuda" else nullcontext())
+            if isinstance(net, nn.Module):
+                net.eval()
+            for layer in layers:
+                if rule == "batch":
+                    # In training mode without tracking, a layer uses the batch's statistics and updates nothing.
+                    layer.training, layer.track_running_stats = True, False
+                elif rule == "clean":
+                    statistics.append(_CleanStatistics())
+                    stack.callback(layer.register_forward_pre_hook(statistics[-1].before).remove)
+            yield Held(statistics, device, mixed_precision)
     finally:
         for layer, values in kept:
             for key, value in values.items():
@@ -94,16 +137,19 @@ def held(
 
 
 @contextmanager
-def _precision(device: torch.device, mixed: bool) -> Iterator[None]:
-    """Full float32, or bfloat16 autocast with TF32, inside the block."""
-    settings: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul) if device.type == "cuda" else ()
-    before = [setting.allow_tf32 for setting in settings]
-    known = device.type in ("cpu", "cuda")
+def tf32(allowed: bool) -> Iterator[None]:
+    """Matrix products and convolutions on GPUs in TF32, or in full float32, inside the block."""
+    backends = torch.backends
+    if hasattr(backends.cuda.matmul, "fp32_precision"):  # torch 2.9 and later; the older names must not be mixed in
+        settings: tuple[Any, ...] = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)  # type: ignore[attr-defined]
+        name, value = "fp32_precision", "tf32" if allowed else "ieee"
+    else:
+        settings, name, value = (backends.cuda.matmul, backends.cudnn), "allow_tf32", allowed  # type: ignore[assignment]
+    before = [getattr(setting, name) for setting in settings]
     try:
         for setting in settings:
-            setting.allow_tf32 = mixed
-        with torch.autocast(device.type, torch.bfloat16, enabled=mixed) if known else nullcontext():
-            yield
+            setattr(setting, name, value)
+        yield
     finally:
-        for setting, value in zip(settings, before, strict=True):
-            setting.allow_tf32 = value
+        for setting, old in zip(settings, before, strict=True):
+            setattr(setting, name, old)

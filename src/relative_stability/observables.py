@@ -21,6 +21,8 @@ from relative_stability.store import Variable
 from relative_stability.training.run import Weights, load_net, snapshot_state
 
 STATES = ("init", "trained")
+# Options that joined later, and are not in a request where they have these values.
+LATER = {"noise_matching": "auto", "interpolation": "bilinear", "modes": "disc"}
 STATE_AXIS = {"state": Variable(("state",), np.array(STATES), "state of the net", "")}
 Curves = Mapping[str, Variable]
 # The same for every seed and state.
@@ -79,7 +81,8 @@ class _Run:
     def __init__(
         self, request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
     ) -> None:
-        self.run, self.settings = request["run"], request["stability"]
+        self.run, self.observable = request["run"], request["observable"]
+        self.settings = {**LATER, **request["stability"]}
         self.data, self.curves, self.weights, self.device = data, curves, weights, device
         settings = self.settings
         self.images = data.seen(data.test_subset(settings["images"], settings["seed"]), device)
@@ -87,8 +90,8 @@ class _Run:
             settings["perturbation"],
             settings.get("cut", ()),
             data.uninformative,
-            settings.get("interpolation", "bilinear"),
-            settings.get("modes", "disc"),
+            settings["interpolation"],
+            settings["modes"],
         )
         displacing = settings["perturbation"] in DISPLACING
         self.magnitudes = settings["displacement" if displacing else "magnitude"]
@@ -121,8 +124,10 @@ class _Run:
         if not cell.there:
             return _blank(self.last)
         rule: Any = self.settings["batch_norm"]
-        # From the statistics alone the state would have to be guessed; here it is known.
-        rule = ("batch" if cell.fresh else "running") if rule == "auto" else rule
+        # From the statistics alone the state would have to be guessed; here it is known. Early snapshots have running
+        # values that hardly left those of initialisation: one rule for all of them, or its change would look like R's.
+        by_batch = cell.fresh or self.observable == "dynamics"
+        rule = ("batch" if by_batch else "running") if rule == "auto" else rule
         self.last = stability_variables(
             self._net(index, cell, whole=layers is None),
             self.images,
@@ -131,7 +136,7 @@ class _Run:
             layers=layers,
             batch_norm=rule,
             estimator=self.settings["estimator"],
-            noise_matching=self.settings.get("noise_matching", "auto"),
+            noise_matching=self.settings["noise_matching"],
             draws=self.settings["draws"],
             seed=self.settings["seed"],
         )

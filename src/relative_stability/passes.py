@@ -5,7 +5,8 @@ change ‖f(x')−f(x)‖². Medians over images need the changes of all images 
 for as many settings together as take no more room than the images.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -40,7 +41,8 @@ class Setting(NamedTuple):
     magnitude: float
 
     def __str__(self) -> str:
-        return f"{self.family.magnitude_name} {self.magnitude:g} {self.family.units}"
+        cut = f", cut {self.family.cut}" if hasattr(self.family, "cut") else ""
+        return f"{self.family.magnitude_name} {self.magnitude:g} {self.family.units}{cut}"
 
 
 class Plan(NamedTuple):
@@ -63,21 +65,30 @@ class Measured(NamedTuple):
 
 
 @torch.no_grad()
-def measure_passes(activations: Activations, sizes: Sequence[int], images: Tensor, plan: Plan, held: Held) -> Measured:
-    """Run every pass of a measurement. sizes: how many numbers each layer gives for an image.
+def measure_passes(
+    activations: Activations, layers: Mapping[str, int], images: Tensor, plan: Plan, held: Held
+) -> Measured:
+    """Run every pass of a measurement. layers: what is measured, with how many numbers each gives for an image.
 
     Raises InputError where activations are not finite, naming the setting.
     """
-    return _Measurement(activations, sizes, images, plan, held).run()
+    return _Measurement(activations, layers, images, plan, held).run()
 
 
 class _Measurement:
-    def __init__(self, activations: Activations, sizes: Sequence[int], images: Tensor, plan: Plan, held: Held) -> None:
-        self.activations, self.sizes, self.images, self.plan, self.held = activations, sizes, images, plan, held
+    def __init__(
+        self, activations: Activations, layers: Mapping[str, int], images: Tensor, plan: Plan, held: Held
+    ) -> None:
+        self.activations, self.images, self.plan, self.held = activations, images, plan, held
+        self.position = {name: k for k, name in enumerate(layers)}
+        self.sizes = sizes = list(layers.values())
         self.working = images.dtype if images.dtype == torch.float64 else torch.float32
-        count, size = len(images), plan.batch_size
-        # Batches never mix draws: with statistics of the batch, an image is not to meet itself.
-        parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
+        count = len(images)
+        # Batches never mix draws: with statistics of the batch, an image is not to meet itself. They are of equal
+        # size, as far as may be: a last one of a single image would have no statistics.
+        batches = -(-count // plan.batch_size)
+        ends = [count * k // batches for k in range(batches + 1)]
+        parts = [slice(*pair) for pair in pairwise(ends)]
         self.rows = [slice(d * count + p.start, d * count + p.stop) for d in range(plan.draws) for p in parts]
         self.total = count * plan.draws
         rules = dict.fromkeys(plan.estimators.values())
@@ -89,7 +100,7 @@ class _Measurement:
         }
         self.rules = list(rules)
         # Few numbers are kept for all images, and many made again for every batch.
-        few = self.total * sum(sizes) <= images.numel() and held.rule != "clean"
+        few = self.total * sum(sizes) <= images.numel() and not held.follows_clean
         self.keeps_clean = few or len(parts) == 1
         self.kept: dict[int, list[Tensor]] = {}
         self.weights = bootstrap_weights(count, plan.bootstrap, generator(plan.seed, "bootstrap"))
@@ -138,9 +149,11 @@ class _Measurement:
         start = rows.start % len(self.images)
         if start in self.kept:
             return self.kept[start]
-        found: list[Tensor] = []
+        activations: dict[int, Tensor] = {}
         with self.held.clean():
-            self.activations.run(self._batch(rows).to(self.images.dtype), lambda k, x: found.append(flat(x).clone()))
+            # A copy, as a net may overwrite its input.
+            self._forward(self._batch(rows).clone(), lambda k, x: activations.update({k: flat(x).clone()}))
+        found = [activations[k] for k in range(len(self.sizes))]
         if self.keeps_clean:
             self.kept[start] = found
         return found
@@ -182,15 +195,17 @@ class _Measurement:
                 prepared = self._draw(family, rows, batch)
             yield s, family, prepared
 
-    def _draw(self, family: Perturbation, rows: slice, batch: Tensor) -> Tensor:
-        draws = probes(family, tuple(batch.shape[1:]), self.plan.seed, range(rows.start, rows.stop))
-        return family.prepare(draws, batch)
+    def _draw(self, family: Perturbation, rows: slice, batch: Tensor, stream: str = "") -> Tensor:
+        draw, start = divmod(rows.start, len(self.images))
+        images = range(start, start + rows.stop - rows.start)
+        drawn = probes(family, tuple(batch.shape[1:]), self.plan.seed, images, draw, stream)
+        return family.prepare(drawn, batch)
 
     def _noisy(self, rule: Matching, chunk: range) -> None:
         noise = Noise()
         for rows in self.rows:
             batch, clean = self._batch(rows), self._clean(rows)
-            direction = self._draw(noise, rows, batch)
+            direction = self._draw(noise, rows, batch, stream="matched noise")
             for s in chunk:
                 norms = self.norms[s].mean().expand(len(batch)) if rule == "mean" else self.norms[s, rows]
                 noisy = noise.apply(batch, direction, norms.view(-1, *[1] * (batch.ndim - 1)))
@@ -207,11 +222,28 @@ class _Measurement:
                 with self.medians.room(clean[layer], kind, layer, s - chunk.start, len(chunk), rows) as change:
                     self.difference.squares(x, clean[layer], squares, change)
 
-        self.activations.run(batch.to(self.images.dtype), visit)
+        self._forward(batch, visit)
         self.done += 1
         passes = len(self.plan.settings) * len(self.rows) * (1 + len(self.rules))
         if self.plan.progress:
             self.plan.progress(self.done, passes)
+
+    def _forward(self, batch: Tensor, visit: Callable[[int, Tensor], None]) -> None:
+        """One pass; `visit` gets each layer that is measured, by its position."""
+
+        def known(name: str, x: Tensor) -> None:
+            if name not in self.position:
+                return
+            k = self.position[name]
+            if x.numel() != len(x) * self.sizes[k]:
+                raise InputError(
+                    f"layer {name!r} gave {self.sizes[k]} numbers an image in one pass and {x.numel() // len(x)} in "
+                    "another; leave it out of `layers`"
+                )
+            visit(k, x)
+
+        with self.held.forward():
+            self.activations.run(batch.to(self.images.dtype), known)
 
     def _refuse_not_finite(self, chunk: range) -> None:
         """One look at the device for all settings of a chunk."""

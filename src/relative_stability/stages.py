@@ -78,7 +78,7 @@ def measure(
 ) -> None:
     """Stability of a run, as netCDF."""
     from relative_stability.datasets.prepared import open_prepared
-    from relative_stability.observables import measure_run
+    from relative_stability.observables import LATER, measure_run
     from relative_stability.store import read, read_tensors
 
     started, where = time.monotonic(), _device(device, threads)
@@ -88,8 +88,9 @@ def measure(
     expect(weights, made, run_digest, remade_by="train")
     data = open_prepared(dataset, digest_of(request["run"]["dataset"]))
     variables = measure_run(request, data, records, tensors, where)
-    told = ("perturbation", "estimator", "images", "draws", "trained_weights", "batch_norm")
-    settings = {key: request["stability"][key] for key in told}
+    settings = {**LATER, **request["stability"]}
+    settings = {key: value if isinstance(value, str | int) else as_json(value) for key, value in settings.items()}
+    settings["stability_seed"] = settings.pop("seed")
     write(out, variables, {**_attributes(request, digest, started), **hardware(str(where)), **settings})
 
 

@@ -58,6 +58,8 @@ def test_dynamics_run_from_the_initialisation_to_the_last_weights(sweep):
         cell.R_dynamics.isel(snapshot=0, drop=True), cell.R.sel(state="init").transpose(*cell.R_dynamics.dims[:2], ...)
     )
     assert np.isfinite(cell.R_dynamics).all()
+    # One rule of batch normalisation for all: after a single step R has hardly moved.
+    assert abs(np.log(cell.R_dynamics.isel(snapshot=1) / cell.R_dynamics.isel(snapshot=0))).max() < np.log(2)
     error = cell.snapshot_test_error.mean("seed")
     assert (error.isel(snapshot=-1) < error.isel(snapshot=0)).all()
 
@@ -99,3 +101,10 @@ def test_what_cannot_be_measured_is_refused_before_the_first_job(project, old, n
     with project.edited(CONFIG, old, new):
         result = project.snakemake("-n")
     assert result.returncode != 0 and sentence in result.stdout + result.stderr
+
+
+def test_the_sweep_says_how_it_was_measured(project, sweep):
+    expected = {"interpolation": "bilinear", "modes": "disc", "noise_matching": "auto", "estimator": "mean"}
+    expected |= {"batch_norm": "auto", "trained_weights": "best", "cut": "[3]", "displacement": "[0.5,1]"}
+    assert {key: sweep.attrs[key] for key in expected} == expected
+    assert sweep.attrs["stability_seed"] == 0 and sweep.attrs["images"] == 100

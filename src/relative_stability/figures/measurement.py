@@ -8,7 +8,6 @@ import xarray as xr
 
 from relative_stability.figures.series import LABELS, QUANTITIES
 from relative_stability.figures.style import legend_below, line_style, log_axis, new_figure
-from relative_stability.sweep import magnitude_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +21,7 @@ def draw(result: xr.Dataset) -> "Figure":
     result: from `relative_stability.measure`. Bands are the 95 % intervals over images.
     """
     deep = result.R.sizes.get("layer", 1) > 1
-    axis = "layer" if deep else magnitude_axis(result)
+    axis = "layer" if deep else str(result.R.dims[-1])
     others = [str(dim) for dim in result.R.dims if dim != axis and result.sizes[dim] > 1]
     places = list(product(*(range(result.sizes[dim]) for dim in others)))
     figure, panels = new_figure(1, len(QUANTITIES))

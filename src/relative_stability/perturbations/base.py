@@ -66,6 +66,12 @@ class Perturbation(ABC):
         """The perturbed images (B, C, n, n) at one magnitude."""
 
 
-def probes(family: Perturbation, image_shape: tuple[int, ...], seed: int, indices: range) -> Tensor:
-    """Random numbers of the probes `indices`, each from (seed, family, index) alone: (B, …). image_shape: (C, n, n)."""
-    return torch.stack([family.draw(generator_of(seed, family.name, k), image_shape) for k in indices])
+def probes(
+    family: Perturbation, image_shape: tuple[int, ...], seed: int, images: range, draw: int = 0, stream: str = ""
+) -> Tensor:
+    """Random numbers for the images of these indices, each from (seed, family, draw, index) alone: (B, …).
+
+    image_shape: (C, n, n); stream: another name than the family's, for numbers that depend on none of its own.
+    """
+    name = stream or family.name
+    return torch.stack([family.draw(generator_of(seed, name, draw, k), image_shape) for k in images])
