@@ -186,9 +186,7 @@ def test_a_module_called_output_is_that_module_and_the_default_is_the_whole(imag
     assert deep.layer.values.tolist() == ["output", "head"]
     alone = rs.measure(lambda x: net.output(x.flatten(1)), images, displacement=[1])
     assert float(deep.R.sel(layer="output").squeeze()) == pytest.approx(float(alone.R.squeeze()), rel=1e-5)
-    whole = rs.measure(
-        lambda x: torch.cat([*net(x).values()][:1] + [net(x)["score"][:, None]], 1), images, displacement=[1]
-    )
+    whole = rs.measure(lambda x: torch.cat([net(x)["logits"], net(x)["score"][:, None]], 1), images, displacement=[1])
     assert float(rs.measure(net, images, displacement=[1]).R.squeeze()) == pytest.approx(
         float(whole.R.squeeze()), rel=1e-5
     )
