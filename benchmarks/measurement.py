@@ -27,7 +27,7 @@ def run() -> Iterator[str]:
     yield whole("LeNet, 28×28", lenet, random_images(500, 1, 28), 30)
     images = random_images(50, 3, 32)
     net = resnet18()
-    yield whole("ResNet18, 32×32", net, images, 2, rounds=3)
+    yield whole("ResNet18, 32×32", net, images, 4, rounds=3)
     for layers, estimator in (("blocks", "mean"), ("all", "mean"), ("blocks", "both"), ("all", "both")):
         yield deep(net, images, layers, estimator)
 

@@ -122,7 +122,7 @@ def test_what_the_library_takes_the_command_takes(folder, more, capsys):
         (("--normalize", "half"), "--normalize 'half' is refused"),
         (("--normalize", "0.5/0"), "positive deviations are needed"),
         (("--layers", "6"), "layers: '6' matches no module"),
-        (("--perturbation", "rotation"), "needs magnitude"),
+        (("--perturbation", "rotation"), "--perturbation rotation needs --magnitude"),
         (("--perturbation", "shear"), "--perturbation 'shear' is unknown"),
         (("--cut", "13"), "cut = 13 is too high"),
         (("--weights", "weights.pt"), "are no safetensors file"),

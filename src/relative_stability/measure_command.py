@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relative_stability.errors import InputError, nearest
-from relative_stability.perturbations import FAMILIES
+from relative_stability.perturbations import DISPLACING, FAMILIES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> None:
         result = measure(net, images, **settings, progress=progress)
     result.attrs |= {
         "net": options.net,
-        "weights": "none, at initialisation" if options.weights is None else options.weights.name,
+        "weights": "at initialisation" if options.weights is None else options.weights.name,
         "weights_sha256": "" if options.weights is None else sha256(options.weights.read_bytes()).hexdigest(),
         "pictures": options.images.name,
         "mean": " ".join(map(str, seen.mean)),
@@ -110,6 +110,7 @@ def run(options: argparse.Namespace) -> None:
         **software(),
     }
     print(table(result))
+    print(f"Batch-norm statistics, if it has any: {result.attrs['batch_norm']}", file=sys.stderr)
     if options.out is not None:
         write_dataset(options.out, result)
         print(f"Written to {options.out}", file=sys.stderr)
@@ -145,6 +146,8 @@ def _check(options: argparse.Namespace) -> Path | None:
         )
     if options.out is not None and options.out.suffix != ".nc":
         raise InputError(f"--out {options.out} is no netCDF file; give it the ending .nc")
+    if options.magnitude is None and options.perturbation not in DISPLACING:
+        raise InputError(f"--perturbation {options.perturbation} needs --magnitude, and no displacement")
     plot = None
     if options.plot is not None:
         if not options.plot and options.out is None:

@@ -20,6 +20,6 @@ rule measure:
         run_digest=lambda w: grid.find(w.digest).run.digest,
         device=grid.device,
     message:
-        "measure {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds}"
+        "measure {wildcards.observable} of {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds}"
     script:
         "../scripts/measure.py"

@@ -66,7 +66,9 @@ def log_axis(axes: "Axes", which: str, ticks: Iterable[float] | None = None) -> 
     else:
         low, high = sorted(getattr(axes, f"get_{which}lim")())
         if low > 0 and high / low < 1.8:
-            axis.set_major_locator(MaxNLocator(5))  # so close together, a logarithmic axis has no round numbers
+            axis.set_major_locator(
+                MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+            )  # so close together, a logarithmic axis has no round numbers
             axis.set_minor_locator(mpl.ticker.NullLocator())
         elif low > 0 and high / low < 100:
             # At least two numbers on every axis, and no crowd of them.
