@@ -63,7 +63,7 @@ class Perturbation(ABC):
 
     @abstractmethod
     def apply(self, images: Tensor, prepared: Tensor, magnitude: float) -> Tensor:
-        """The perturbed images (B, C, n, n) at one magnitude."""
+        """The perturbed images (B, C, n, n) at one magnitude, in memory of their own: a net may overwrite them."""
 
 
 def probes(
