@@ -5,7 +5,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import relative_stability as rs
-from relative_stability.foreign import Seen, find_images, load_images, load_net, load_weights
+from relative_stability.foreign import Seen, find_images, load_images, load_net
+from relative_stability.weights import load_weights
 
 
 @pytest.fixture
@@ -43,10 +44,10 @@ def test_grey_images_and_a_part_of_them(pictures):
 
 
 def test_pictures_that_do_not_do_are_named(pictures, tmp_path):
-    with pytest.raises(rs.InputError, match=r"pixels wide, and the first one 20; give one --size"):
+    with pytest.raises(rs.InputError, match=r"pixels wide, the first one 20; give one --size"):
         load_images(find_images(pictures), 5, Seen(None))
     (pictures / "a/2.png").write_bytes(b"no picture")
-    with pytest.raises(rs.InputError, match=r"2\.png cannot be read .*; remove it"):
+    with pytest.raises(rs.InputError, match=r"2\.png cannot be read .*; remove or replace it"):
         load_images(find_images(pictures), 5, Seen(8))
     with pytest.raises(rs.InputError, match=r"folder .*/nothing does not exist"):
         find_images(tmp_path / "nothing")

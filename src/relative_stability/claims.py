@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from relative_stability.nets import ARCHITECTURES
+from relative_stability.nets import ARCHITECTURES, CONVOLUTIONAL, FULLY_CONNECTED
 from relative_stability.statistics import Estimate, exponent, geometric_mean, log_correlation, over_seeds
 from relative_stability.sweep import at_reference
 
@@ -106,12 +106,15 @@ def _check_net(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: str) -> N
     start, end = _start_and_end(cell)
     sheet.add("1. R is about 1 at initialisation", subject, f"R at init, {where}", start, "1 within ×2", (0.5, 2))
     trained = f"R after training at P = {int(cell['P'][-1])}, {where}"
-    convolutional = ARCHITECTURES[str(cell["architecture"].values)].convolutional
+    family = ARCHITECTURES[str(cell["architecture"].values)].family
+    convolutional = family == CONVOLUTIONAL
     if convolutional:
         claim = "2. Training makes convolutional nets relatively stable"
         sheet.add(claim, subject, trained, end, "below 1", (0, 1))
-    else:
+    elif family == FULLY_CONNECTED:
         sheet.add("2. Fully connected nets do not follow", subject, trained, end, "1 or more", (1, math.inf))
+    else:
+        sheet.add(f"Stability of a {family}", subject, trained, end, "–", None)
     for quantity, expected, bounds in (
         ("R", "below 0", (-math.inf, 0.0)),
         ("D", "0, within 0.1", (-0.1, 0.1)),
@@ -122,7 +125,7 @@ def _check_net(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: str) -> N
             claim = "4. With P, R falls in convolutional nets, D hardly moves, G grows"
             sheet.add(claim, subject, words, found, expected, bounds, _few_sizes(cell))
         else:
-            sheet.add("Trend of a fully connected net", subject, words, found, "–", None)
+            sheet.add(f"Trend of a {family} net", subject, words, found, "–", None)
 
 
 def _check_linear_model(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: str) -> None:

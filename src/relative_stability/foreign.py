@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from relative_stability.errors import InputError, nearest
+from relative_stability.pictures import SUFFIXES, central_square, is_picture, read_picture
 from relative_stability.randomness import generator, seeded_globally
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # classifiers that serve training alone
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -93,42 +92,11 @@ def _from_module(module: str, function: str, options: dict[str, Any]) -> nn.Modu
     return net
 
 
-def load_weights(net: nn.Module, path: Path) -> None:
-    """Weights from a safetensors file into a net. Raises InputError, naming the first parameter that does not fit."""
-    from relative_stability.store import read_tensors
-
-    if path.suffix != ".safetensors":
-        raise InputError(
-            f"weights {path} are no safetensors file; others can run code when they are opened, so convert them: "
-            "safetensors.torch.save_file(net.state_dict(), 'weights.safetensors')"
-        )
-    if not path.is_file():
-        raise InputError(f"weights {path} do not exist")
-    tensors, _ = read_tensors(path)
-    wanted = net.state_dict()
-    # Batch counters carry no weight, and files of other libraries leave them out.
-    missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
-    tensors = {name: tensor for name, tensor in tensors.items() if name in wanted or not name.startswith(AUXILIARY)}
-    unknown = [name for name in tensors if name not in wanted]
-    if missing or unknown:
-        what = f"it lacks {missing[0]!r}" if missing else f"it has {unknown[0]!r}, which the net does not know"
-        raise InputError(f"weights {path} do not fit the net: {what} ({len(missing)} missing, {len(unknown)} unknown)")
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            raise InputError(
-                f"weights {path} do not fit the net: {name!r} is {tuple(tensor.shape)} there and "
-                f"{tuple(wanted[name].shape)} in the net; is the number of classes right (--classes)?"
-            )
-    net.load_state_dict(tensors, strict=False)
-    for counter in (name for name in wanted if name.endswith("num_batches_tracked") and name not in tensors):
-        net.get_buffer(counter).fill_(1)  # the running statistics are not those of initialisation
-
-
 def find_images(folder: Path) -> list[Path]:
     """All pictures under a folder, sorted by path. Raises InputError where there are fewer than two."""
     if not folder.is_dir():
         raise InputError(f"images: folder {folder} does not exist")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = sorted(path for path in folder.rglob("*") if is_picture(path.name))
     if len(found) < 2:
         raise InputError(
             f"images: {folder} holds {len(found)} pictures ({', '.join(SUFFIXES)}); at least two are needed"
@@ -143,27 +111,15 @@ def load_images(paths: Sequence[Path], count: int, seen: Seen, channels: int = 3
     size, all must have the same. channels: 3, or 1 for grey. Raises InputError for a picture that cannot be read.
     """
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
 
     chosen = torch.randperm(len(paths), generator=generator(seed, "pictures"))[:count].sort().values
     pixels: list[np.ndarray] = []
     for path in (paths[i] for i in chosen.tolist()):
-        try:
-            with Image.open(path) as opened:
-                if opened.mode[0] in "IF":
-                    raise InputError(f"images: {path} has pixels of more than 8 bits ({opened.mode}); convert it to 8")
-                picture = opened.convert("L" if channels == 1 else "RGB")
-        except (OSError, UnidentifiedImageError) as error:
-            raise InputError(f"images: {path} cannot be read ({error}); remove it") from None
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        picture = picture.crop((left, top, left + side, top + side))
-        if seen.size is not None:
-            picture = picture.resize((seen.size, seen.size), Image.Resampling.BILINEAR)
+        picture = central_square(read_picture(path, channels), seen.size)
         pixels.append(np.asarray(picture).reshape(picture.height, picture.width, -1))
         if pixels[-1].shape != pixels[0].shape:
             raise InputError(
-                f"images: {path} is {side} pixels wide, and the first one {pixels[0].shape[0]}; give one --size"
+                f"images: {path} is {picture.width} pixels wide, the first one {pixels[0].shape[0]}; give one --size"
             )
     images = torch.from_numpy(np.stack(pixels)).movedim(-1, 1).float() / 255
     mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (seen.mean, seen.std))

@@ -1,18 +1,22 @@
 """From a config to its grid: datasets, runs, measurements, sweeps and figures, each checked and laid out once."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 from relative_stability.config import Schema, check_config, merged
-from relative_stability.datasets import facts
+from relative_stability.datasets import SOURCES, Facts, data_root, facts
 from relative_stability.errors import InputError, nearest
 from relative_stability.nets import ARCHITECTURES
 from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
 from relative_stability.perturbations.temperature import check_displacements
 from relative_stability.results import Claims, Dataset, Figure, Measurement, Run, Sweep
+from relative_stability.store import read_attributes
+from relative_stability.weights import check_weights_file
 
 
 def parse_seeds(text: str | int) -> range:
@@ -49,6 +53,7 @@ class Grid:
     """Everything that a config asks for. `by_digest` finds what a path in it belongs to."""
 
     device: str
+    data_root: str
     sweeps: Sequence[Sweep]
     figures: Sequence[Figure]
     claims: Claims
@@ -83,23 +88,32 @@ def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
     """Check a config and lay out its grid. Raises InputError with one sentence for whatever is wrong."""
     config = check_config(raw, schema)
     warnings: list[str] = []
-    datasets = {}
-    for name, entry in config["datasets"].items():
-        options = {key: value for key, value in entry.items() if key != "source"}
-        digested = {
-            "source": entry["source"],
-            **schema.digested(options, schema.part("datasets", entry["source"])),
-        }
-        datasets[name] = Dataset(name, digested, facts(entry["source"], **options))
+    root = data_root(config["data_root"])
+    datasets = {name: _dataset(name, entry, schema, root) for name, entry in config["datasets"].items()}
     runs: dict[str, Run] = {}
     sweeps = [_sweep(name, entry, config, datasets, schema, runs, warnings) for name, entry in config["sweeps"].items()]
+    _check_pretrained(runs.values(), root)
     named = {sweep.name: sweep for sweep in sweeps}
     figures = [Figure(name, entry["kind"], named[entry["sweep"]]) for name, entry in config["figures"].items()]
     for figure in figures:
         _check_figure(figure)
     everything = [*datasets.values(), *runs.values(), *(m for sweep in sweeps for m in sweep.measurements)]
     by_digest = {item.digest: item for item in everything}
-    return Grid(config["device"], sweeps, figures, Claims(sweeps), list(dict.fromkeys(warnings)), by_digest)
+    return Grid(config["device"], str(root), sweeps, figures, Claims(sweeps), list(dict.fromkeys(warnings)), by_digest)
+
+
+def _dataset(name: str, entry: Mapping[str, Any], schema: Schema, root: Path) -> Dataset:
+    source = entry["source"]
+    options = {key: value for key, value in entry.items() if key != "source"}
+    digested = {"source": source, **schema.digested(options, schema.part("datasets", source))}
+    dataset = Dataset(name, digested)
+    if SOURCES[source].scanned and Path(dataset.path).is_file():
+        # Once prepared, raw pictures may be elsewhere, and nobody waits for a walk through them.
+        return replace(dataset, facts=Facts(**json.loads(read_attributes(dataset.path, remade_by="prepare")["facts"])))
+    try:
+        return replace(dataset, facts=facts(source, root, **options))
+    except InputError as error:
+        raise InputError(f"datasets.{name}: {error}") from None
 
 
 def _sweep(
@@ -126,6 +140,7 @@ def _sweep(
         )
         _check_net(where, data, net, options["architecture"], training)
         _check_training(where, data, entry["P"], training)
+        _check_batches(where, net, options["architecture"], entry["P"], training)
         _check_observables(where, entry["observables"], training)
         warnings += [f"{where}: {sentence}" for sentence in _check_stability(where, data, stability)]
         architecture = {key: value for key, value in options.items() if key not in ("architecture", "training")}
@@ -201,6 +216,27 @@ def _check_training(where: str, data: Dataset, sizes: Sequence[int], training: M
             f"{where}.training.loss: hinge needs two classes, and dataset {data.name!r} has {data.facts.classes}; "
             "use cross_entropy"
         )
+
+
+def _check_batches(where: str, net: str, architecture: str, sizes: Sequence[int], training: Mapping[str, Any]) -> None:
+    batch_size = training["batch_size"]
+    lonely = next((P for P in sizes if P % min(batch_size, P) == 1 or P == 1 or batch_size == 1), None)
+    if ARCHITECTURES[architecture].batch_norm and lonely is not None:
+        raise InputError(
+            f"{where}.P: {lonely} leaves a batch of one sample at batch_size {batch_size}, in which the batch "
+            f"normalisation of net {net!r} finds no variance; take another P or batch_size"
+        )
+
+
+def _check_pretrained(runs: Iterable[Run], root: Path) -> None:
+    """A file of weights that is missing is refused now, unless all that starts from it has been trained."""
+    for run in runs:
+        named = run.net_options.get("pretrained")
+        if named is not None and not Path(run.weights).is_file():
+            try:
+                check_weights_file(root / named)
+            except InputError as error:
+                raise InputError(f"nets.{run.net}.pretrained: {error}; paths start from data_root") from None
 
 
 def _check_stability(where: str, data: Dataset, stability: Mapping[str, Any]) -> list[str]:

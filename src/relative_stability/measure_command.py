@@ -77,10 +77,11 @@ def run(options: argparse.Namespace) -> None:
     plot = _check(options)
     import torch
 
-    from relative_stability.foreign import find_images, load_images, load_net, load_weights
+    from relative_stability.foreign import find_images, load_images, load_net
     from relative_stability.measurement import measure
     from relative_stability.provenance import software
     from relative_stability.store import write_dataset
+    from relative_stability.weights import load_weights
 
     paths = find_images(options.images)
     if options.device == "cuda" and not torch.cuda.is_available():

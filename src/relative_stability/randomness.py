@@ -26,11 +26,15 @@ def generator(seed: int, *stream: int | str) -> torch.Generator:
 
 
 @contextmanager
-def seeded_globally(seed: int, *stream: int | str) -> Iterator[None]:
-    """Seed torch's global CPU generator inside the block, and put its state back after it.
+def seeded_globally(seed: int, *stream: int | str, device: torch.device | None = None) -> Iterator[None]:
+    """Seed torch's global generator of the CPU, and of `device`, inside the block, and put their states back after it.
 
-    Only for constructors of modules: torch.nn initialises from the global generator and takes no other.
+    Only for what takes no generator of its own: the constructors of modules, dropout, stochastic depth.
     """
-    with torch.random.fork_rng(devices=[]):
+    cuda = device is not None and device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if cuda else []):
         torch.default_generator.manual_seed(stream_seed(seed, *stream))
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(stream_seed(seed, *stream))
         yield

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from relative_stability.datasets import Facts
+from relative_stability.datasets import UNKNOWN, Facts
 from relative_stability.figures import KINDS
 from relative_stability.source import source_digest
 from relative_stability.store import as_json
@@ -46,7 +46,7 @@ class Dataset(_Result):
 
     name: str
     options: Mapping[str, Any]
-    facts: Facts
+    facts: Facts = UNKNOWN  # no part of the request: they follow from it
 
     @cached_property
     def request(self) -> Request:  # type: ignore[override]

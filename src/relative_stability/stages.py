@@ -39,19 +39,30 @@ def _device(name: str, threads: int) -> Any:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def prepare(request: Request, digest: str, path: str) -> None:
-    """A dataset by its options, as one netCDF."""
+def prepare(request: Request, digest: str, path: str, data_root: str) -> None:
+    """A dataset by its options, as one netCDF. data_root: folder of raw data."""
     from relative_stability import datasets
     from relative_stability.datasets.prepared import write_prepared
 
     options = dict(request["options"])
     source = options.pop("source")
     attributes = _attributes(request, digest)
-    write_prepared(path, datasets.load(source, **options), datasets.facts(source, **options), attributes)
+    samples = datasets.load(source, Path(data_root), **options)
+    facts = datasets.facts(source, Path(data_root), **options)
+    write_prepared(path, samples, facts, attributes)
 
 
-def train(request: Request, digest: str, dataset: str, curves: str, weights: str, device: str, threads: int) -> None:
-    """A run: curves as netCDF, weights as safetensors."""
+def train(
+    request: Request,
+    digest: str,
+    dataset: str,
+    curves: str,
+    weights: str,
+    device: str,
+    threads: int,
+    data_root: str = "",
+) -> None:
+    """A run: curves as netCDF, weights as safetensors. data_root: folder of raw data, and of pretrained weights."""
     from relative_stability.datasets.prepared import open_prepared
     from relative_stability.grid import parse_seeds
     from relative_stability.store import write_tensors
@@ -59,7 +70,7 @@ def train(request: Request, digest: str, dataset: str, curves: str, weights: str
 
     started, where = time.monotonic(), _device(device, threads)
     data = open_prepared(dataset, digest_of(request["dataset"]))
-    records, tensors = train_run(request, data, parse_seeds(request["seeds"]), where)
+    records, tensors = train_run(request, data, parse_seeds(request["seeds"]), where, Path(data_root))
     attributes = {**_attributes(request, digest, started), **hardware(str(where))}
     write_tensors(weights, tensors, {"digest": digest, "request": as_json(request)})
     write(curves, records, attributes)

@@ -101,21 +101,33 @@ def write(path: str | Path, variables: Mapping[str, Variable], attributes: Attri
 
 def read(path: str | Path, remade_by: str = "") -> tuple[dict[str, Variable], dict[str, Any]]:
     """Variables and attributes of a netCDF file. Raises InputError, naming the rule `remade_by`, if it is broken."""
+    with _opened(path, remade_by) as file:
+        file.set_auto_maskandscale(False)
+        variables = {}
+        for name, item in file.variables.items():
+            values = np.asarray(item[...])
+            if "dtype" in item.ncattrs() and item.getncattr("dtype") == "bool":
+                values = values.astype(bool)
+            if values.dtype == object:
+                values = values.astype(str)
+            words = (str(item.getncattr(key)) if key in item.ncattrs() else "" for key in ("long_name", "units"))
+            variables[name] = Variable(item.dimensions, values, *words)
+        return variables, {key: file.getncattr(key) for key in file.ncattrs()}
+
+
+def read_attributes(path: str | Path, remade_by: str = "") -> dict[str, Any]:
+    """The attributes alone, whatever the file's size. Raises InputError as `read` does."""
+    with _opened(path, remade_by) as file:
+        return {key: file.getncattr(key) for key in file.ncattrs()}
+
+
+@contextmanager
+def _opened(path: str | Path, remade_by: str) -> Iterator[Any]:
     import netCDF4
 
     try:
         with netCDF4.Dataset(path) as file:
-            file.set_auto_maskandscale(False)
-            variables = {}
-            for name, item in file.variables.items():
-                values = np.asarray(item[...])
-                if "dtype" in item.ncattrs() and item.getncattr("dtype") == "bool":
-                    values = values.astype(bool)
-                if values.dtype == object:
-                    values = values.astype(str)
-                words = (str(item.getncattr(key)) if key in item.ncattrs() else "" for key in ("long_name", "units"))
-                variables[name] = Variable(item.dimensions, values, *words)
-            return variables, {key: file.getncattr(key) for key in file.ncattrs()}
+            yield file
     except (OSError, RuntimeError) as error:
         raise broken(path, remade_by, error) from error
 

@@ -9,10 +9,10 @@ from relative_stability.datasets.prepared import open_prepared, write_prepared
 
 DIGITS = {"image_size": 16}
 LINEAR = {"dimension": 5, "train_size": 300, "test_size": 4000, "seed": 0}
-OPTIONS = {"digits": DIGITS, "interface": LINEAR, "stripe": LINEAR}
+OPTIONS = {"digits": DIGITS, "interface": LINEAR, "stripe": LINEAR, "cylinder": LINEAR}
 
 
-@pytest.fixture(params=sorted(datasets.SOURCES))
+@pytest.fixture(params=sorted(OPTIONS))
 def source(request):
     return request.param
 
@@ -54,8 +54,8 @@ def test_enlarging_keeps_the_ink():
 
 def test_labels_of_the_linear_model_depend_on_the_first_input_alone():
     x = np.array([-1, -0.31, -0.29, 0.1, 1.18, 1.19])
-    assert label("interface", x).tolist() == [0, 0, 0, 1, 1, 1]
-    assert label("stripe", x).tolist() == [1, 1, 0, 0, 0, 1]
+    assert label("interface", x[:, None]).tolist() == [0, 0, 0, 1, 1, 1]
+    assert label("stripe", x[:, None]).tolist() == [1, 1, 0, 0, 0, 1]
     assert STRIPE == (-0.3, 1.18549)
     # The stripe's ends are chosen so that both classes are equally likely.
     assert datasets.load("stripe", **LINEAR).labels.mean() == pytest.approx(0.5, abs=0.03)

@@ -70,5 +70,5 @@ def test_too_small_images_are_refused_with_the_smallest():
 
 
 def test_unknown_net_gets_the_list():
-    with pytest.raises(rs.InputError, match=r"net 'lenett' is unknown; did you mean 'lenet'\? Known: cnn, fc"):
+    with pytest.raises(rs.InputError, match=r"net 'lenett' is unknown; did you mean 'lenet'\? Known: alexnet"):
         rs.build_net("lenett")

@@ -108,9 +108,9 @@ def test_any_P_trains(digits, P):
 
 
 def test_epochs_cover_the_steps_and_end_with_the_last():
-    assert recorded_epochs(steps=60, batch_size=16, P=64, evaluations=4) == [0, 4, 8, 11, 15]
-    assert recorded_epochs(steps=1, batch_size=128, P=1000, evaluations=20) == [0, 1]
-    assert recorded_epochs(steps=10, batch_size=100, P=5, evaluations=100) == list(range(11))
+    assert recorded_epochs({"steps": 60, "batch_size": 16, "evaluations": 4}, P=64) == [0, 4, 8, 11, 15]
+    assert recorded_epochs({"steps": 1, "batch_size": 128, "evaluations": 20}, P=1000) == [0, 1]
+    assert recorded_epochs({"steps": 10, "batch_size": 100, "evaluations": 100}, P=5) == list(range(11))
 
 
 def test_hinge_learns_the_stripe(stripe):

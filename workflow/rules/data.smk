@@ -6,6 +6,7 @@ rule prepare:
         "results/logs/datasets/{dataset}.{digest}.log",
     params:
         request=lambda w: grid.find(w.digest).json,
+        data_root=grid.data_root,
     message:
         "prepare dataset {wildcards.dataset}"
     script:

@@ -18,6 +18,7 @@ rule train:
     params:
         request=lambda w: grid.find(w.digest).json,
         device=grid.device,
+        data_root=grid.data_root,
     message:
         "train {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds}"
     script:

@@ -4,4 +4,9 @@ from relative_stability import stages
 from relative_stability.logs import job_log
 
 with job_log(snakemake.log[0], f"prepare {snakemake.wildcards.dataset}"):
-    stages.prepare(json.loads(snakemake.params.request), snakemake.wildcards.digest, snakemake.output[0])
+    stages.prepare(
+        json.loads(snakemake.params.request),
+        snakemake.wildcards.digest,
+        snakemake.output[0],
+        data_root=snakemake.params.data_root,
+    )

@@ -12,4 +12,5 @@ with job_log(snakemake.log[0], f"train {snakemake.output.curves}"):
         weights=snakemake.output.weights,
         device=snakemake.params.device,
         threads=snakemake.threads,
+        data_root=snakemake.params.data_root,
     )

@@ -1,17 +1,19 @@
 """Datasets by source: what they hold is known without loading them, so that a config is checked before any job.
 
-A new source is one file with `facts(**options)` and `load(**options)`, one line in SOURCES, and its options in the
-config's schema under `$defs/datasets`.
+A new source is one file with a function `load(source, root, **options) -> Samples` and one line in SOURCES, with its
+sizes; options of its own stand in the config's schema under `$defs/datasets`. Where sizes depend on more than options
+of the same names, the file has a function `facts(source, root, **options) -> Facts` beside `load`.
 """
 
+import os
+from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from relative_stability.errors import InputError, nearest
-
-SOURCES = {"digits": "digits", "interface": "linear", "stripe": "linear"}
 
 
 class Facts(NamedTuple):
@@ -25,29 +27,87 @@ class Facts(NamedTuple):
     uninformative: tuple[int, ...] = ()
 
 
+UNKNOWN = Facts(0, 0, 0, 0, 0)
+
+
 class Samples(NamedTuple):
-    """A loaded dataset. images: (N, C, n, n), uint8 or float32; labels: (N,); test: (N,), True for the test split."""
+    """A loaded dataset. labels: (N,); test: (N,), True for the test split.
+
+    images: (N, C, n, n), uint8, or float32 on the same scale divided by 255; normalization: see `prepared`.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     test: np.ndarray
     class_names: tuple[str, ...]
     source: str
+    normalization: str = "standardized"
 
 
-def _module(source: str) -> Any:
-    if source not in SOURCES:
-        raise InputError(f"dataset source {source!r} is unknown; {nearest(source, SOURCES)}")
-    return import_module(f"relative_stability.datasets.{SOURCES[source]}")
+class Source(NamedTuple):
+    """Where a dataset is loaded, and its sizes, if they are known beforehand."""
+
+    module: str
+    facts: Facts | None = None
+    scanned: bool = False  # its sizes are found by a look at the disk
 
 
-def facts(source: str, **options: Any) -> Facts:
-    """The sizes of a dataset, without loading it."""
-    result: Facts = _module(source).facts(source, **options)
-    return result
+SOURCES = {
+    "cifar10": Source("downloaded", Facts(50_000, 10_000, 3, 32, 10)),
+    "cylinder": Source("linear"),
+    "digits": Source("digits", Facts(1_100, 697, 1, 8, 10)),
+    "fashionmnist": Source("downloaded", Facts(60_000, 10_000, 1, 28, 10)),
+    "imagefolder": Source("folder", scanned=True),
+    "interface": Source("linear"),
+    "mnist": Source("downloaded", Facts(60_000, 10_000, 1, 28, 10)),
+    "stripe": Source("linear"),
+    "svhn": Source("downloaded", Facts(73_257, 26_032, 3, 32, 10)),
+    "tiny_imagenet": Source("folder", Facts(100_000, 10_000, 3, 64, 200)),
+}
+DATA = "RELATIVE_STABILITY_DATA"
 
 
-def load(source: str, **options: Any) -> Samples:
-    """Load or make a dataset."""
-    samples: Samples = _module(source).load(source, **options)
-    return samples
+def data_root(setting: str | None = None) -> Path:
+    """The folder of raw data: the config's `data_root`, else the environment variable, else `data` where one works."""
+    return Path(setting or os.environ.get(DATA) or "data").expanduser()
+
+
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        raise InputError(f"dataset source {name!r} is unknown; {nearest(name, SOURCES)}")
+    return SOURCES[name]
+
+
+def _module(source: Source) -> Any:
+    return import_module(f"relative_stability.datasets.{source.module}")
+
+
+def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the source, and of the changes made to what it gives."""
+    from relative_stability.datasets.changes import CHANGES
+
+    own = {key: value for key, value in options.items() if key not in CHANGES}
+    return own, {key: value for key, value in options.items() if key in CHANGES}
+
+
+def facts(source: str, root: Path | None = None, **options: Any) -> Facts:
+    """The sizes of a dataset, without loading it. root: of raw data, by default that of `data_root`."""
+    from relative_stability.datasets.changes import changed_facts
+
+    home = _source(source)
+    own, changes = _split(options)
+    if home.facts is None:
+        known: Facts = _module(home).facts(source, root or data_root(), **own)
+    else:
+        known = home.facts._replace(**{key: value for key, value in own.items() if key in Facts._fields})
+    return changed_facts(known, **changes)
+
+
+def load(source: str, root: Path | None = None, **options: Any) -> Samples:
+    """Load or make a dataset. root: of raw data, by default that of `data_root`."""
+    from relative_stability.datasets.changes import changed
+
+    home = _source(source)
+    own, changes = _split(options)
+    samples: Samples = _module(home).load(source, root or data_root(), **own)
+    return changed(samples, **changes)

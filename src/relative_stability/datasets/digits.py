@@ -5,10 +5,11 @@ random subset; the 1,100 other images are the training split.
 """
 
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 
-from relative_stability.datasets import Facts, Samples
+from relative_stability.datasets import Samples
 from relative_stability.errors import InputError
 
 TEST_SIZE = 697
@@ -16,12 +17,7 @@ TOTAL = 1797
 CHECKSUM = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
 
 
-def facts(source: str, image_size: int) -> Facts:
-    """Sizes of the digits at `image_size` pixels."""
-    return Facts(TOTAL - TEST_SIZE, TEST_SIZE, channels=1, image_size=image_size, classes=10)
-
-
-def load(source: str, image_size: int) -> Samples:
+def load(source: str, root: Path, image_size: int) -> Samples:
     """The digits at `image_size` pixels. Raises InputError if scikit-learn ships other images than expected."""
     from PIL import Image
     from sklearn.datasets import load_digits

@@ -10,27 +10,30 @@ from torch import Tensor
 
 from relative_stability.datasets import Facts, Samples
 from relative_stability.randomness import generator
-from relative_stability.store import Attributes, Variable, broken, expect, read, write
+from relative_stability.store import Attributes, Variable, as_json, broken, expect, read, write
 
 
 def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes: Attributes) -> None:
-    """Store a dataset with its normalisation: mean and standard deviation of each channel over the training split.
+    """Store a dataset with its normalisation, (x − mean)/std, where the x of pictures run from 0 to 1.
 
-    Images of uint8 are normalised as (x/255 − mean)/std; samples drawn as numbers are left as they are.
+    standardized: mean and standard deviation of each channel over the training split; symmetric: ½ and ½, so that
+    pixels run from −1 to 1; none: 0 and 1.
     """
     images, channels = samples.images, samples.images.shape[1]
     mean, std = np.zeros(channels), np.ones(channels)
-    if images.dtype == np.uint8:
-        train = images[~samples.test] / 255
-        mean, std = train.mean((0, 2, 3)), train.std((0, 2, 3))
+    if samples.normalization == "standardized":
+        mean, std = channel_statistics(images[~samples.test])
+        std[std == 0] = 1  # a channel of one value everywhere stays finite
+    elif samples.normalization == "symmetric":
+        mean, std = mean + 0.5, std / 2
     checksum = sha256(np.ascontiguousarray(images).tobytes() + samples.labels.tobytes()).hexdigest()
     variables = {
         "images": Variable(("sample", "channel", "y", "x"), images, "pixel values", "1"),
         "labels": Variable(("sample",), samples.labels, "class of each sample", "1"),
         "split": Variable(("sample",), samples.test.astype("i1"), "split: 0 training, 1 test", "1"),
         "class_names": Variable(("class",), np.array(samples.class_names), "names of the classes", ""),
-        "mean": Variable(("channel",), mean, "mean over the training split, pixels scaled to 0-1", "1"),
-        "std": Variable(("channel",), std, "standard deviation over the training split, pixels scaled to 0-1", "1"),
+        "mean": Variable(("channel",), mean, "mean that is taken off each channel", "1"),
+        "std": Variable(("channel",), std, "what each channel is then divided by", "1"),
         "uninformative": Variable(
             ("direction",),
             np.array(facts.uninformative, "i8"),
@@ -38,7 +41,25 @@ def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes:
             "1",
         ),
     }
-    write(path, variables, {**attributes, "source": samples.source, "sha256": checksum})
+    write(
+        path,
+        variables,
+        {
+            **attributes,
+            "facts": as_json(facts._asdict()),
+            "source": samples.source,
+            "normalization": samples.normalization,
+            "sha256": checksum,
+        },
+    )
+
+
+def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, on the scale 0 to 1; both (C,). images: (N, C, n, n)."""
+    scale = 255 if images.dtype == np.uint8 else 1
+    # A channel at a time in single precision would lose digits on 10⁸ pixels; all at once in double loses memory.
+    channels = [images[:, c].astype(np.float64) for c in range(images.shape[1])]
+    return np.array([x.mean() for x in channels]) / scale, np.array([x.std() for x in channels]) / scale
 
 
 class Prepared(NamedTuple):
@@ -56,8 +77,8 @@ class Prepared(NamedTuple):
         """Samples as nets see them: (B, C, n, n), float32, normalised, channels last where that is faster."""
         images = self.images[indices].to(device)
         if images.dtype == torch.uint8:
-            images = (images.float() / 255 - self.mean.to(device)) / self.std.to(device)
-        return images
+            images = images.float() / 255
+        return (images - self.mean.to(device)) / self.std.to(device)
 
     def training_subset(self, P: int, seed: int) -> Tensor:
         """Indices of P training samples: the first P of one shuffle for each seed, so that subsets are nested."""

@@ -1,9 +1,10 @@
 """Nets by name, built with explicit randomness.
 
-A new net is one file with a function `(in_channels, num_outputs, image_size, **options) -> nn.Module`, one line in
+A new net is a function `(in_channels, num_outputs, image_size, **options) -> nn.Module` in a file here, one line in
 ARCHITECTURES, and its options in the config's schema under `$defs/nets`.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,22 +17,58 @@ if TYPE_CHECKING:
 class Architecture(NamedTuple):
     """Where a net is built, and what is known of it beforehand.
 
-    convolutional: the theory claims other things of convolutional and of fully connected nets; smallest: side of the
-    smallest images that it takes, in pixels; batch_norm: whether its outputs depend on the mode it is in.
+    family: the theory claims other things of `convolutional` nets, of `fully connected` ones and of a `transformer`;
+    smallest: side of the smallest images that it takes, in pixels; batch_norm: whether its outputs depend on the mode
+    it is in; fixed: options of the function that the name stands for.
     """
 
     module: str
     function: str
-    convolutional: bool
+    family: str
     smallest: int = 1
     batch_norm: bool = False
+    fixed: Mapping[str, Any] = {}
+
+
+CONVOLUTIONAL, FULLY_CONNECTED, TRANSFORMER = "convolutional", "fully connected", "transformer"
+
+
+def _adapted(function: str, batch_norm: bool = True, smallest: int = 8, **fixed: Any) -> Architecture:
+    return Architecture("adapted", function, CONVOLUTIONAL, smallest, batch_norm, fixed)
+
+
+def _vgg(depth: int, batch_norm: bool) -> Architecture:
+    fixed = {"depth": depth, "batch_norm": batch_norm}
+    return Architecture("adapted", "vgg", CONVOLUTIONAL, 16, batch_norm, fixed)
 
 
 ARCHITECTURES = {
-    "cnn": Architecture("convolutional", "cnn", True, smallest=4, batch_norm=True),
-    "fc": Architecture("fully_connected", "fc", False),
-    "lenet": Architecture("convolutional", "lenet", True, smallest=12),
-    "one_hidden": Architecture("fully_connected", "one_hidden", False),
+    "alexnet": _adapted("alexnet", batch_norm=False, smallest=16),
+    "cnn": Architecture("convolutional", "cnn", CONVOLUTIONAL, smallest=4, batch_norm=True),
+    "convnext_tiny": _adapted("convnext_tiny", batch_norm=False, smallest=16),
+    "densenet121": _adapted("densenet121"),
+    "efficientnet_b0": _adapted("efficientnet_b0"),
+    "fc": Architecture("fully_connected", "fc", FULLY_CONNECTED),
+    "fc2": Architecture("fully_connected", "fc", FULLY_CONNECTED, fixed={"depth": 2}),
+    "fc4": Architecture("fully_connected", "fc", FULLY_CONNECTED, fixed={"depth": 4}),
+    "fc6": Architecture("fully_connected", "fc", FULLY_CONNECTED, fixed={"depth": 6}),
+    "googlenet": _adapted("googlenet"),
+    "lenet": Architecture("convolutional", "lenet", CONVOLUTIONAL, smallest=12),
+    "mobilenet_v2": _adapted("mobilenet_v2"),
+    "one_hidden": Architecture("fully_connected", "one_hidden", FULLY_CONNECTED),
+    "regnet": _adapted("regnet"),
+    "resnet18": _adapted("resnet", depth=18),
+    "resnet34": _adapted("resnet", depth=34),
+    "resnet50": _adapted("resnet", depth=50),
+    "resnet101": _adapted("resnet", depth=101),
+    "resnext29": _adapted("resnext29"),
+    "vgg11": _vgg(11, batch_norm=False),
+    "vgg11_bn": _vgg(11, batch_norm=True),
+    "vgg16": _vgg(16, batch_norm=False),
+    "vgg16_bn": _vgg(16, batch_norm=True),
+    "vgg19": _vgg(19, batch_norm=False),
+    "vgg19_bn": _vgg(19, batch_norm=True),
+    "vit_small": Architecture("adapted", "vit_small", TRANSFORMER, smallest=8),
 }
 
 
@@ -66,5 +103,5 @@ def build_net(
         raise InputError(f"{name} cannot take images of {image_size} pixels; the smallest it takes is {home.smallest}")
     build = getattr(import_module(f"relative_stability.nets.{home.module}"), home.function)
     with nullcontext() if seed is None else seeded_globally(seed, "init"):
-        net: nn.Module = build(in_channels, num_classes, image_size, **options)
+        net: nn.Module = build(in_channels, num_classes, image_size, **home.fixed, **options)
     return net

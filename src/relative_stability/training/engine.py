@@ -6,6 +6,7 @@ one it would cost more than the training at small P.
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.nets import build_net
-from relative_stability.randomness import generator
+from relative_stability.randomness import generator, seeded_globally
 from relative_stability.training.objective import Objective, output_count
 from relative_stability.training.optimizer import OPTIMIZERS
+from relative_stability.weights import load_weights
 
 State = dict[str, Tensor]
 STATES = ("init", "best", "last")
@@ -56,20 +58,26 @@ def snapshot_steps(total: int, count: int) -> list[int]:
     return sorted(set(spaced))
 
 
-def recorded_epochs(steps: int, batch_size: int, P: int, evaluations: int) -> list[int]:
+def recorded_epochs(options: Mapping[str, Any], P: int) -> list[int]:
     """Epochs at which curves are recorded: 0, and up to `evaluations` evenly spaced ones that end with the last.
 
-    >>> recorded_epochs(steps=100, batch_size=16, P=32, evaluations=5)
+    That is the one that completes `steps`, or `max_epochs`, whichever comes first.
+
+    >>> recorded_epochs({"steps": 100, "batch_size": 16, "evaluations": 5}, P=32)
     [0, 10, 20, 30, 40, 50]
     """
-    last = math.ceil(steps / math.ceil(P / min(batch_size, P)))
-    count = min(evaluations, last)
+    last = math.ceil(options["steps"] / math.ceil(P / min(options["batch_size"], P)))
+    last = min(last, options.get("max_epochs") or last)
+    count = min(options["evaluations"], last)
     return [0] + [round(last * (i + 1) / count) for i in range(count)]
 
 
 def make_net(net: Mapping[str, Any], data: Prepared, loss: str, seed: int) -> nn.Module:
-    """The net of a run, initialised from its seed. net: `architecture` and its options, without `training`."""
-    options = {key: value for key, value in net.items() if key not in ("architecture", "training")}
+    """The net of a run, initialised from its seed. net: `architecture` and its options, without `training`.
+
+    Weights that `pretrained` names are not loaded here.
+    """
+    options = {key: value for key, value in net.items() if key not in ("architecture", "training", "pretrained")}
     _, channels, size, _ = data.images.shape
     return build_net(net["architecture"], channels, output_count(loss, data.classes), size, seed=seed, **options)
 
@@ -114,19 +122,37 @@ def train_seed(
     seed: int,
     device: torch.device,
     report: Callable[[int, float, float], None] = lambda epoch, loss, error: None,
+    pretrained: Path | None = None,
 ) -> Trained:
     """Train from scratch. net, options: as in a run's configuration; report: called at every recorded epoch.
 
+    pretrained: file of weights to start from, in place of the seed's initialisation (of all but a last layer for
+    another number of classes).
     A loss that is not finite ends the run and is recorded; it is no error.
     """
+    model = make_net(net, data, options["loss"], seed)
+    if pretrained is not None:
+        load_weights(model, pretrained, new_head=True)
+    with seeded_globally(seed, "dropout", device=device):  # dropout and stochastic depth take no generator
+        return _trained(model.to(device), data, P, options, seed, device, report)
+
+
+def _trained(
+    model: nn.Module,
+    data: Prepared,
+    P: int,
+    options: Mapping[str, Any],
+    seed: int,
+    device: torch.device,
+    report: Callable[[int, float, float], None],
+) -> Trained:
     objective = Objective(options["loss"], options["alpha"])
-    model = make_net(net, data, options["loss"], seed).to(device)
     train = _Split(data, data.training_subset(P, seed), device)
     test = _Split(data, torch.nonzero(data.test).flatten(), device)
     if objective.alpha is not None:
         train.initial, test.initial = train.raw(model), test.raw(model)
     batch_size = min(options["batch_size"], P)
-    epochs = recorded_epochs(options["steps"], batch_size, P, options["evaluations"])
+    epochs = recorded_epochs(options, P)
     total = epochs[-1] * math.ceil(P / batch_size)
     optimizer = OPTIMIZERS[options["optimizer"]](model, options, total)
     order = generator(seed, "order")

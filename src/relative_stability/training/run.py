@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,23 @@ Weights = dict[str, Tensor]
 
 
 def train_run(
-    request: Mapping[str, Any], data: Prepared, seeds: range, device: torch.device
+    request: Mapping[str, Any], data: Prepared, seeds: range, device: torch.device, data_root: Path = Path()
 ) -> tuple[dict[str, Variable], Weights]:
     """Curves, and weights named `state/parameter` with a first dimension for the seeds.
 
+    data_root: the folder that `pretrained` is looked for in.
     A seed that diverged is stored with the epoch at which it did; its curves are NaN from there on.
     """
     options, P = request["training"], request["P"]
+    named = request["net"].get("pretrained")
+    pretrained = None if named is None else data_root / named
     trained = []
     for seed in seeds:
 
         def report(epoch: int, loss: float, error: float, seed: int = seed) -> None:
             log.info("seed %d, epoch %d: training loss %.4g, test error %.4g", seed, epoch, loss, error)
 
-        result = train_seed(request["net"], data, P, options, seed, device, report)
+        result = train_seed(request["net"], data, P, options, seed, device, report, pretrained)
         if result.diverged_epoch is not None:
             log.warning(
                 "seed %d diverged: its loss is not finite at epoch %d; it enters no average",
@@ -38,7 +42,7 @@ def train_run(
                 result.diverged_epoch,
             )
         trained.append(result)
-    epochs = recorded_epochs(options["steps"], min(options["batch_size"], P), P, options["evaluations"])
+    epochs = recorded_epochs(options, P)
     steps_an_epoch = math.ceil(P / min(options["batch_size"], P))
     return _curves(seeds, epochs, trained, steps_an_epoch), _stacked(trained)
 
