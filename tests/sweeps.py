@@ -6,7 +6,7 @@ import xarray as xr
 from relative_stability.sweep import collect
 
 
-def made_up(nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), linear=False, cuts=(3,)):
+def made_up(nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), collapsed=(), linear=False, cuts=(3,)):
     """R = P^-½ after training and 1 before; D = 0.1; test error = 0.5 P^-½; noise of 2 % from seed to seed."""
     generator = np.random.default_rng(0)
     axis = "magnitude" if linear else "displacement"
@@ -48,6 +48,7 @@ def made_up(nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), line
                     "train_loss": (("seed", "epoch"), error), "test_error": (("seed", "epoch"), error),
                     "best_epoch": ("seed", np.where(bad, 0.0, size)),
                     "diverged_epoch": ("seed", np.where(bad, 7.0, np.nan)),
+                    "collapsed": ("seed", np.array([(net, size, seed) in collapsed for seed in range(seeds)])),
                 },
                 {"seed": range(seeds), "epoch": [0, size]},
             )  # fmt: skip

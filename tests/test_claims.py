@@ -55,6 +55,14 @@ def test_diverged_runs_are_left_out_counted_and_named():
     assert "digits, cnn, P = 128, seed 2 (epoch 7)" in page
 
 
+def test_collapsed_runs_are_left_out_and_named():
+    sweep = made_up(collapsed={("cnn", 128, 2)})
+    page = to_markdown(check(sweep), [sweep])
+    assert "None of the 24 trained nets diverged." in page
+    assert "**1 of the 24 trained nets collapsed**" in page and "digits, cnn, P = 128, seed 2." in page
+    assert "collapsed" not in to_markdown(check(made_up()), [made_up()])
+
+
 def test_all_runs_diverged_is_undecided():
     sweep = made_up(nets=("cnn",), sizes=(32,), seeds=2, diverged={("cnn", 32, 0), ("cnn", 32, 1)})
     (row,) = rows(sweep, "2.")

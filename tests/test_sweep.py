@@ -31,6 +31,17 @@ def test_curves_keep_their_own_epochs():
     assert sweep.epoch.sel(net="fc", P=32).values.ravel().tolist() == [0, 32]
 
 
+def test_collapsed_runs_are_marked_and_leave_no_number():
+    sweep = made_up(collapsed={("cnn", 128, 2)})
+    cell = sweep.sel(dataset="digits", net="cnn", P=128, seed=2)
+    assert bool(cell.collapsed) and not bool(cell.diverged)
+    assert np.isnan(cell.R.sel(state="trained")).all() and np.isnan(cell.test_error.sel(state="trained"))
+    assert np.isfinite(cell.R.sel(state="init")).all()
+    assert int(sweep.collapsed.sum()) == 1
+    whole, rest = (s.R_over_seeds.sel(net="cnn", P=128, state="trained") for s in (made_up(), sweep))
+    assert np.isfinite(rest).all() and (rest != whole).all()
+
+
 def test_diverged_runs_are_marked_and_leave_no_number():
     sweep = made_up(diverged={("cnn", 128, 2)})
     cell = sweep.sel(net="cnn", P=128, seed=2).squeeze()
@@ -54,7 +65,7 @@ def test_seed_ranges_are_joined():
     )
     curves = xr.Dataset(
         {"train_loss": (("seed", "epoch"), [[1.0, 0.5]]), "test_error": (("seed", "epoch"), [[0.9, 0.4]]),
-         "best_epoch": ("seed", [0.0]), "diverged_epoch": ("seed", [np.nan])},
+         "best_epoch": ("seed", [0.0]), "diverged_epoch": ("seed", [np.nan]), "collapsed": ("seed", [False])},
         {"seed": [0], "epoch": [0, 3]},
     )  # fmt: skip
     labels = {"dataset": "digits", "net": "fc", "architecture": "fc", "P": 32}
@@ -71,7 +82,9 @@ def test_open_sweep_checks_the_layout(tmp_path):
     assert opened.R.equals(sweep.R)
     assert opened.diverged.dtype == bool
     write_dataset(tmp_path / "other.nc", sweep[["R"]].isel(P=0))
-    with pytest.raises(rs.InputError, match=r"other\.nc is no sweep file: it lacks D, G, test_error, diverged, P"):
+    with pytest.raises(
+        rs.InputError, match=r"other\.nc is no sweep file: it lacks D, G, test_error, diverged, collapsed, P"
+    ):
         rs.open_sweep(tmp_path / "other.nc")
 
 
@@ -99,7 +112,7 @@ def test_nets_and_images_of_other_sizes_are_padded():
         )
         curves = xr.Dataset(
             {name: (("seed", "epoch"), [[0.9, 0.4]]) for name in ("train_loss", "test_error")}
-            | {"best_epoch": ("seed", [0.0]), "diverged_epoch": ("seed", [np.nan])},
+            | {"best_epoch": ("seed", [0.0]), "diverged_epoch": ("seed", [np.nan]), "collapsed": ("seed", [False])},
             {"seed": [0], "epoch": [0, 3]},
         )
         return {"dataset": dataset, "net": net, "architecture": "one_hidden", "P": 32}, {"output": stability}, curves

@@ -211,24 +211,35 @@ def to_markdown(rows: Sequence[Row], sweeps: Iterable["xr.Dataset"]) -> str:
                     verdict,
                 )
                 lines.append("| " + " | ".join(cells) + " |")
-        lines += ["", _diverged(sweep), ""]
+        lines += ["", _diverged(sweep), *_collapsed(sweep), ""]
     return "\n".join(lines)
 
 
 def _diverged(sweep: "xr.Dataset") -> str:
     flags = sweep["diverged"]
-    found = [
-        f"{place['dataset']}, {place['net']}, P = {place['P']}, seed {place['seed']} (epoch {epoch:g})"
-        for place, epoch in _places(flags, sweep["diverged_epoch"])
-    ]
+    found = [f"{place} (epoch {epoch:g})" for place, epoch in _places(flags, sweep["diverged_epoch"])]
     total = flags.size
     if not found:
         return f"None of the {total} trained nets diverged."
     return f"**{len(found)} of the {total} trained nets diverged** and enter no number above: {'; '.join(found)}."
 
 
-def _places(flags: "xr.DataArray", epochs: "xr.DataArray") -> Iterable[tuple[dict[str, object], float]]:
+def _collapsed(sweep: "xr.Dataset") -> list[str]:
+    flags = sweep["collapsed"]
+    found = [place for place, _ in _places(flags, flags)]
+    if not found:
+        return []
+    return [
+        "",
+        f"**{len(found)} of the {flags.size} trained nets collapsed**, ending with the training loss of a constant "
+        f"output, and enter no number above: {'; '.join(found)}.",
+    ]
+
+
+def _places(flags: "xr.DataArray", epochs: "xr.DataArray") -> Iterable[tuple[str, float]]:
+    """Where a flag of a run is set, in words, with the value of `epochs` there."""
     epochs = epochs.transpose(*flags.dims)
     for index in np.argwhere(flags.values.astype(bool)):
         place = {str(dim): flags[dim].values[i] for dim, i in zip(flags.dims, index, strict=True)}
-        yield place, float(epochs.values[tuple(index)])
+        words = f"{place['dataset']}, {place['net']}, P = {place['P']}, seed {place['seed']}"
+        yield words, float(epochs.values[tuple(index)])

@@ -194,7 +194,9 @@ def _check_net(where: str, data: Dataset, net: str, architecture: str, training:
 def _check_figure(figure: Figure) -> None:
     """A figure that could only fail at the end is refused at the start."""
     runs = [m.run for m in figure.sweep.measurements]
-    hidden = any(run.net_options["architecture"] == "one_hidden" and run.dataset.facts.uninformative for run in runs)
+    hidden = any(
+        run.net_options["architecture"] == "one_hidden" and run.dataset.facts.uninformative[:1] == (1,) for run in runs
+    )
     if figure.kind == "neurons" and not hidden:
         raise InputError(
             f"figures.{figure.name}: neurons needs the net one_hidden on a linear dataset (stripe, interface), "
@@ -210,6 +212,12 @@ def _check_training(where: str, data: Dataset, sizes: Sequence[int], training: M
         raise InputError(
             f"{where}.P: {max(sizes)} is more than the {data.facts.train_size} training samples "
             f"of dataset {data.name!r}"
+        )
+    if training["augmentation"] and data.facts.image_size < 2:
+        raise InputError(f"{where}.training.augmentation: dataset {data.name!r} has no images to move or flip; use []")
+    if training["augmentation"] and training["alpha"] is not None:
+        raise InputError(
+            f"{where}.training.augmentation: with alpha, f₀ is taken on the images as they are; use [] or alpha: null"
         )
     if training["loss"] == "hinge" and data.facts.classes != 2:
         raise InputError(

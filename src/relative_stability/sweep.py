@@ -36,7 +36,7 @@ def collect(cells: Iterable[tuple[dict[str, Any], "Mapping[str, xr.Dataset]", "x
     parts, architectures, layers = [], {}, {}
     for labels, measured, curves in cells:
         stability = measured["output"]
-        part = stability.assign(_scores(curves, stability.attrs["trained_weights"]))
+        part = _without_collapsed(stability, curves).assign(_scores(curves, stability.attrs["trained_weights"]))
         records = curves[["train_loss", "test_error"]].rename(train_loss="loss_curve", test_error="error_curve")
         part = part.assign(records.assign_coords(epoch=np.arange(curves.sizes["epoch"])).rename(epoch="record"))
         part["epoch"] = ("record", curves["epoch"].values.astype(float), curves["epoch"].attrs)
@@ -82,7 +82,7 @@ def _beside_output(measured: "Mapping[str, xr.Dataset]", curves: "xr.Dataset") -
 
     parts = []
     if "depth" in measured:
-        found = _renamed(measured["depth"], "depth", "each layer")
+        found = _renamed(_without_collapsed(measured["depth"], curves), "depth", "each layer")
         words = {"long_name": "position of the layer in the order of execution", "units": "1"}
         parts.append(found.assign_coords(layer=("layer", np.arange(found.sizes["layer"]), words)))
     if "dynamics" in measured:
@@ -124,6 +124,17 @@ def _over_seeds(merged: "xr.Dataset") -> dict[str, "xr.DataArray"]:
     return found
 
 
+def _without_collapsed(stability: "xr.Dataset", curves: "xr.Dataset") -> "xr.Dataset":
+    """NaN after training where a net collapsed to a constant output, whose stability says nothing."""
+    gone = curves["collapsed"] & (stability["state"] == "trained")
+    return stability.map(lambda v: v.where(~gone) if {"seed", "state"} <= set(v.dims) else v, keep_attrs=True)
+
+
+def failed(sweep: "xr.Dataset") -> "xr.DataArray":
+    """Which runs enter no average, as they diverged or collapsed."""
+    return sweep["diverged"].astype(bool) | sweep["collapsed"].astype(bool)
+
+
 def _scores(curves: "xr.Dataset", trained_weights: str) -> dict[str, "xr.DataArray"]:
     import xarray as xr
 
@@ -133,9 +144,10 @@ def _scores(curves: "xr.Dataset", trained_weights: str) -> dict[str, "xr.DataArr
     scores = {
         "diverged": diverged.assign_attrs(long_name="whether the loss became infinite or NaN", units="1"),
         "diverged_epoch": curves["diverged_epoch"],
+        "collapsed": curves["collapsed"],
     }
     for name in ("test_error", "train_loss"):
-        trained = curves[name].sel(epoch=epoch).drop_vars("epoch").where(~diverged)
+        trained = curves[name].sel(epoch=epoch).drop_vars("epoch").where(~(diverged | curves["collapsed"]))
         both = xr.concat([curves[name].sel(epoch=0, drop=True), trained], xr.Variable("state", ["init", "trained"]))
         scores[name] = both.transpose("seed", "state").assign_attrs(curves[name].attrs)
     return scores
@@ -161,12 +173,13 @@ def open_sweep(path: str | Path) -> "xr.Dataset":
     """A sweep file as an xarray Dataset in memory, checked against the layout.
 
     Dimensions dataset, net, P, seed, state, then cut and displacement (or magnitude); variables D, G, R, their
-    intervals, test_error, train_loss, diverged. Raises InputError, naming the file, if it is broken or no sweep.
+    intervals, test_error, train_loss, diverged, collapsed. Raises InputError, naming the file, if it is broken or no
+    sweep.
 
     `ds.R.sel(dataset="digits", net="cnn", state="trained", cut=3).mean("seed")`
     """
     dataset = open_dataset(path, remade_by="collect")
-    missing = [name for name in ("D", "G", "R", "test_error", "diverged") if name not in dataset]
+    missing = [name for name in ("D", "G", "R", "test_error", "diverged", "collapsed") if name not in dataset]
     missing += [axis for axis in (*AXES, "state") if axis not in dataset.dims]
     if missing:
         raise InputError(f"{path} is no sweep file: it lacks {', '.join(missing)}; give one of results/sweeps/*.nc")

@@ -68,7 +68,7 @@ def test_figures_say_how_many_seeds_and_what_is_left_out(sources):
     assert "geometric mean over 4 seeds, band ± 1 standard deviation" in notes(
         draw("stability_vs_P", [str(sources / "sweep.nc")])[1]
     )
-    assert "1 diverged runs left out" in notes(draw("error_vs_P", [str(sources / "sweep.nc")])[1])
+    assert "1 diverged or collapsed" in notes(draw("error_vs_P", [str(sources / "sweep.nc")])[1])
     assert "one seed, no band" in notes(draw("error_vs_P", [str(sources / "one_seed.nc")])[1])
 
 

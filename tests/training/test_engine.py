@@ -67,6 +67,49 @@ def test_divergence_is_recorded_with_its_epoch_and_is_no_error(digits):
     assert all(torch.isfinite(t).all() for t in result.weights["best"].values())
 
 
+def test_a_collapsed_net_is_told_from_one_that_learns_and_one_that_diverged(digits):
+    """At this rate LeNet dies at once: its loss stays finite, at that of a constant output."""
+    dead = train(digits, net={"architecture": "lenet"}, learning_rate=2.0, steps=300)
+    assert dead.diverged_epoch is None and dead.collapsed
+    assert dead.train_loss[-1] == pytest.approx(dead.constant_loss, rel=0.02)
+    assert not train(digits, P=512, steps=300).collapsed
+    assert not train(digits, net={"architecture": "lenet"}, learning_rate=1e6).collapsed
+
+
+def test_the_loss_of_a_constant_output():
+    labels = torch.tensor([0, 1, 1, 1])
+    assert Objective("hinge", None).constant(labels) == pytest.approx(0.5)
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert Objective("cross_entropy", None).constant(labels) == pytest.approx(entropy)
+    assert Objective("cross_entropy", 2.0).constant(labels) == pytest.approx(entropy / 4)
+    # No other constant does better, hinge and cross entropy alike.
+    for loss, outputs in (
+        ("hinge", torch.linspace(-2, 2, 401)[:, None]),
+        ("cross_entropy", torch.linspace(-3, 3, 601)[:, None]),
+    ):
+        tried = []
+        for value in outputs:
+            row = value[None] if loss == "hinge" else torch.stack([torch.zeros(1), value], 1)
+            tried.append(float(Objective(loss, None).value(row.expand(4, -1), labels)))
+        assert min(tried) == pytest.approx(Objective(loss, None).constant(labels), abs=1e-4)
+
+
+def test_dropout_is_drawn_from_the_seed(digits):
+    """And not from torch's global generator, whatever stands in it."""
+    net, losses = {"architecture": "mobilenet_v2", "width": 0.25}, []
+    for state in (1, 2):
+        torch.manual_seed(state)
+        losses.append(train(digits, net=net, P=32, steps=4, learning_rate=0.01).train_loss)
+    assert losses[0] == losses[1]
+
+
+def test_training_ends_at_max_epochs():
+    options = {"steps": 60, "batch_size": 16, "evaluations": 4}
+    assert recorded_epochs({**options, "max_epochs": 8}, P=64) == [0, 2, 4, 6, 8]
+    assert recorded_epochs({**options, "max_epochs": 800}, P=64)[-1] == 15
+    assert recorded_epochs({**options, "max_epochs": None}, P=64)[-1] == 15
+
+
 def test_a_diverged_seed_leaves_its_neighbours_alone(digits, monkeypatch):
     from relative_stability.training import engine
 

@@ -8,7 +8,7 @@ import xarray as xr
 from relative_stability.figures.series import LABELS
 from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure
 from relative_stability.statistics import log_correlation
-from relative_stability.sweep import at_reference
+from relative_stability.sweep import at_reference, failed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
     drawn.attrs = {
         "sweep": sweep.attrs.get("sweep", ""),
         "where": where,
-        "diverged": int(point["diverged"].sum()),
+        "failed": int(failed(point).sum()),
     }
     return drawn
 
@@ -68,7 +68,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
             axes.set_ylabel("test error")
             log_axis(axes, "x")
             log_axis(axes, "y")
-    left = numbers.attrs["diverged"]
+    left = numbers.attrs["failed"]
     text = f"{numbers.attrs['where']}; a point is one seed, larger for larger P; r: correlation of logs [95 % interval]"
-    legend_below(figure, panels[0, 0], text + (f"; {left} diverged runs left out" if left else ""))
+    legend_below(figure, panels[0, 0], text + (f"; {left} diverged or collapsed" if left else ""))
     return figure

@@ -24,7 +24,7 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
     # The first dataset, net and seed that have weights both before and after training.
     whole = cells["compression"].notnull().all(("P", "state")).transpose("dataset", "net", "seed")
     if not whole.any():
-        raise InputError("figure neurons: every run of the sweep diverged, there are no weights to draw")
+        raise InputError("figure neurons: every run of the sweep diverged or collapsed, there are no weights to draw")
     place = {dim: int(i) for dim, i in zip(whole.dims, np.argwhere(whole.values)[0], strict=True)}
     cell = cells.isel(place).dropna("neuron", how="all").dropna("feature", how="all")
     weight = cell["hidden_weight"]

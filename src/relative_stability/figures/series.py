@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from relative_stability.statistics import geometric_mean, geometric_spread
+from relative_stability.sweep import failed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +50,7 @@ def summary(sweep: xr.Dataset, names: tuple[str, ...]) -> xr.Dataset:
         "sweep": sweep.attrs.get("sweep", ""),
         "perturbation": sweep.attrs.get("perturbation", ""),
         "seeds": int(sweep.sizes["seed"]),
-        "diverged": int(sweep["diverged"].sum()),
+        "failed": int(failed(sweep).sum()),
     }
     return merged
 
@@ -65,5 +66,6 @@ def note(numbers: xr.Dataset, first: str = "") -> str:
     """What lines and bands are, and what is not drawn."""
     seeds = numbers.attrs["seeds"]
     text = f"geometric mean over {seeds} seeds, band ± 1 standard deviation" if seeds > 1 else "one seed, no band"
-    diverged = numbers.attrs["diverged"]
-    return "; ".join(part for part in (first, text, f"{diverged} diverged runs left out" if diverged else "") if part)
+    left = numbers.attrs["failed"]
+    gone = f"{left} diverged or collapsed" if left else ""
+    return "; ".join(part for part in (first, text, gone) if part)

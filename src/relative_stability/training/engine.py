@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.nets import build_net
 from relative_stability.randomness import generator, seeded_globally
+from relative_stability.training.augmentation import build_augmentation
 from relative_stability.training.objective import Objective, output_count
 from relative_stability.training.optimizer import OPTIMIZERS
 from relative_stability.weights import load_weights
 
 State = dict[str, Tensor]
 STATES = ("init", "best", "last")
+COLLAPSED = 1e-3  # weight decay and batches leave a collapsed net this near to the best constant output
 EVALUATION_BATCH = 128  # larger ones leave the cache and take several times as long
 
 
@@ -37,6 +39,13 @@ class Trained(NamedTuple):
     weights: dict[str, State]
     diverged_epoch: int | None
     snapshots: "list[Snapshot]"
+    constant_loss: float  # that a constant output would reach
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the net ended no better than a constant output: it did not diverge, and has learnt nothing."""
+        ended = self.train_loss[-1]
+        return self.diverged_epoch is None and ended >= self.constant_loss * (1 - COLLAPSED) > 0
 
 
 class Snapshot(NamedTuple):
@@ -155,7 +164,8 @@ def _trained(
     epochs = recorded_epochs(options, P)
     total = epochs[-1] * math.ceil(P / batch_size)
     optimizer = OPTIMIZERS[options["optimizer"]](model, options, total)
-    order = generator(seed, "order")
+    order, changes = generator(seed, "order"), generator(seed, "augmentation")
+    augment = build_augmentation(options.get("augmentation", ()), data, device)
     moments = snapshot_steps(total, options.get("snapshots", 0))
     snapshots: list[Snapshot] = []
     steps = 0
@@ -169,7 +179,7 @@ def _trained(
             epoch_loss = torch.zeros((), device=device)
             for indices in torch.randperm(P, generator=order).to(device).split(batch_size):
                 initial = None if train.initial is None else train.initial[indices]
-                outputs = objective.outputs(model(train.images[indices]), initial)
+                outputs = objective.outputs(model(augment(train.images[indices], changes)), initial)
                 loss = objective.value(outputs, train.labels[indices])
                 loss.backward()
                 optimizer.step()
@@ -193,7 +203,7 @@ def _trained(
                 best, weights["best"] = record, weights["last"]
     missing = moments[len(snapshots) :]
     snapshots += [Snapshot(step, math.nan, math.nan, None) for step in missing]
-    return Trained(losses, errors, best, weights, diverged, snapshots)
+    return Trained(losses, errors, best, weights, diverged, snapshots, objective.constant(train.labels))
 
 
 def _taken(step: int, model: nn.Module, objective: Objective, train: _Split, test: _Split) -> Snapshot:

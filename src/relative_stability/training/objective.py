@@ -34,6 +34,18 @@ class Objective(NamedTuple):
             loss = functional.cross_entropy(outputs, labels)
         return loss if self.alpha is None else loss / self.alpha**2
 
+    def constant(self, labels: Tensor) -> float:
+        """The least mean loss that one and the same output for all samples reaches: the entropy of the labels.
+
+        For the hinge loss twice the fraction of the rarer class. A net that ends no lower has learnt nothing.
+        """
+        share = labels.bincount().double() / len(labels)
+        if self.loss == "hinge":
+            loss = float(2 * min(share[0], 1 - share[0]))
+        else:
+            loss = float(torch.special.entr(share).sum())
+        return loss if self.alpha is None else loss / self.alpha**2
+
     def errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Which samples are classified wrongly, (B,) bool; an output that is not a number is always wrong."""
         predicted = (outputs[:, 0] > 0).long() if self.loss == "hinge" else outputs.argmax(1)

@@ -23,7 +23,8 @@ def train_run(
     """Curves, and weights named `state/parameter` with a first dimension for the seeds.
 
     data_root: the folder that `pretrained` is looked for in.
-    A seed that diverged is stored with the epoch at which it did; its curves are NaN from there on.
+    A seed that diverged is stored with the epoch at which it did, and its curves are NaN from there on; one that
+    collapsed is marked.
     """
     options, P = request["training"], request["P"]
     named = request["net"].get("pretrained")
@@ -40,6 +41,12 @@ def train_run(
                 "seed %d diverged: its loss is not finite at epoch %d; it enters no average",
                 seed,
                 result.diverged_epoch,
+            )
+        if result.collapsed:
+            log.warning(
+                "seed %d collapsed: its training loss ends at %.4g, that of a constant output; it enters no average",
+                seed,
+                result.train_loss[-1],
             )
         trained.append(result)
     epochs = recorded_epochs(options, P)
@@ -59,6 +66,9 @@ def _curves(seeds: range, epochs: list[int], trained: list[Trained], steps_an_ep
         "test_error": Variable(("seed", "epoch"), column([t.test_error for t in trained]), "test error"),
         "best_epoch": Variable(
             ("seed",), column([epochs[t.best] for t in trained]), "epoch of the best test error", "epoch"
+        ),
+        "collapsed": Variable(
+            ("seed",), np.array([t.collapsed for t in trained]), "whether the net ended as good as a constant output"
         ),
         "diverged_epoch": Variable(("seed",), column(diverged), "epoch at which the loss was not finite", "epoch"),
         **(_snapshot_curves(trained, steps_an_epoch) if trained[0].snapshots else {}),
