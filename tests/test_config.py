@@ -6,7 +6,8 @@ import yaml
 
 from relative_stability import InputError
 from relative_stability.config import check_config
-from relative_stability.datasets import SOURCES
+from relative_stability.datasets import DATA, SOURCES
+from relative_stability.datasets.changes import CHANGES
 from relative_stability.figures import KINDS
 from relative_stability.grid import build_grid, parse_seeds, seed_ranges
 from relative_stability.measurement import NOISE_MATCHINGS
@@ -17,6 +18,7 @@ from relative_stability.perturbations import FAMILIES
 from relative_stability.perturbations.diffeomorphism import MODES
 from relative_stability.perturbations.interpolation import INTERPOLATIONS
 from relative_stability.stability import ESTIMATORS
+from relative_stability.training.augmentation import AUGMENTATIONS
 from relative_stability.training.optimizer import OPTIMIZERS
 
 BASE = {
@@ -76,6 +78,21 @@ def changed(path, value):
         ("datasets", {"digits": {"image_size": 8}, "x": {"source": {}}}, r"datasets\.x: source \{\} is unknown; known: cifar10"),
         ("sweeps.default.seeds", "0-99999999999999", r"seeds below 2147483648 are needed"),
         ("figures.neurons", {"sweep": "default"}, r"figures\.neurons: neurons needs the net one_hidden on a linear dataset"),
+        ("datasets", {"digits": {"greyscale": True}}, r"datasets\.digits: key 'greyscale' is unknown; did you mean 'grey'\?"),
+        ("datasets", {"digits": {"noise": -1}}, r"datasets\.digits\.noise = -1 is refused: 0 or more is needed"),
+        ("datasets", {"digits": {"random_labels": 2}}, r"datasets\.digits\.random_labels = 2 is refused: 1 or less"),
+        ("datasets", {"digits": {"low_pass": 40}}, r"datasets\.digits: low_pass = 40 is refused: pictures of 16 pixels"),
+        ("datasets", {"digits": {"merge_labels": [[0, 1], [2]]}}, r"datasets\.digits: merge_labels: class '3' stands in no group"),
+        ("datasets", {"digits": {"merge_labels": "evens"}}, r"merge_labels = 'evens' is refused: it says: Groups of classes"),
+        ("datasets", {"digits": {"source": "imagefolder"}}, r"datasets\.digits: key 'folder' is missing; it says: Path of the folder"),
+        ("datasets", {"digits": {"source": "imagefolder", "folder": "nowhere"}}, r"datasets\.digits: folder data/nowhere does not exist"),
+        ("nets", {"fc": {"architecture": "googlenet", "width": 0.3}}, r"nets\.fc\.width = 0\.3 is refused: 0\.3 is not a multiple of 0\.125"),
+        ("nets", {"fc": {"pretrained": "w.pt"}}, r"nets\.fc\.pretrained: weights data/w\.pt are no safetensors file"),
+        ("nets", {"fc": {"pretrained": "w.safetensors"}}, r"nets\.fc\.pretrained: weights data/w\.safetensors do not exist"),
+        ("nets", {"fc": {"architecture": "cnn", "training": {"batch_size": 21}}}, r"sweeps\.default\.P: 64 leaves a batch of one sample at batch_size 21"),
+        ("training.augmentation", ["crop", "turn"], r"training\.augmentation\.1: 'turn' is unknown; known: crop, flip"),
+        ("training", {"augmentation": ["crop"], "alpha": 1}, r"augmentation: with alpha, f₀ is taken on the images as they are"),
+        ("training.max_epochs", 0, r"training\.max_epochs = 0 is refused"),
         ("sweeps", {}, r"sweeps is missing or empty in the config"),
         ("figures.error_vs_P.sweep", "defualt", r"figures\.error_vs_P\.sweep: 'defualt' is not defined; did you mean 'default'\?"),
         ("figures.eror_vs_P", {"sweep": "default"}, r"figures\.eror_vs_P: kind 'eror_vs_P' is unknown; did you mean 'error_vs_P'\?"),
@@ -85,6 +102,11 @@ def test_bad_config_is_one_sentence_that_names_the_key(schema, path, value, sent
     with pytest.raises(InputError, match=sentence) as caught:
         build_grid(changed(path, value), schema)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(autouse=True)
+def no_data_root(monkeypatch):
+    monkeypatch.delenv(DATA, raising=False)
 
 
 def test_displacements_beyond_the_temperature_range_warn_with_the_bound(schema):
@@ -125,6 +147,8 @@ def test_schema_and_code_name_the_same_things(schema):
     sweep = schema.root["properties"]["sweeps"]["additionalProperties"]["properties"]
     assert set(sweep["observables"]["items"]["enum"]) == set(OBSERVABLES)
     assert set(schema.part("training")["properties"]["optimizer"]["enum"]) == set(OPTIMIZERS)
+    assert set(schema.part("training")["properties"]["augmentation"]["items"]["enum"]) == set(AUGMENTATIONS)
+    assert set(schema.part("changes")) == set(CHANGES)
     figures = schema.root["properties"]["figures"]["additionalProperties"]["properties"]
     assert set(figures["kind"]["enum"]) == set(KINDS)
 

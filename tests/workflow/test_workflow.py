@@ -29,6 +29,17 @@ def test_plain_snakemake_plans_the_embedded_default(project):
 
 
 @pytest.mark.workflow
+def test_the_papers_sweeps_are_planned_as_announced(project):
+    """Curves: 3 datasets × 4 nets × 8 P × 4 ranges of seeds; 15 architectures, 4 shared in part; depth."""
+    jobs = project.jobs("config/paper.yaml")
+    assert jobs.pop("figure") == 15
+    runs = 3 * 4 * 8 * 4 + (15 * 2 - 4) + 4 * 3
+    assert jobs == {
+        "prepare": 3, "train": runs, "measure": 3 * 384 + 26 + 3 * 12, "collect": 8, "check_claims": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.workflow
 @pytest.mark.parametrize(("target", "absent"), [("figures", "check_claims"), ("claims", "figure")])
 def test_targets(project, target, absent):
     jobs = project.jobs("config/test.yaml", target)

@@ -60,7 +60,7 @@ def load(source: str, root: Path) -> Samples:
             kind: Any = {"cifar10": datasets.CIFAR10, "mnist": datasets.MNIST, "fashionmnist": datasets.FashionMNIST}
             # Every file is there and verified: `download` unpacks them, and asks the network for nothing.
             splits = [kind[source](folder, train=train, download=True) for train in (True, False)]
-            labels, names = [np.array(s.targets) for s in splits], splits[0].classes
+            labels, names = [np.asarray(s.targets) for s in splits], splits[0].classes
             images = [np.asarray(s.data) for s in splits]
             images = [x.transpose(0, 3, 1, 2) if x.ndim == 4 else x[:, None] for x in images]
     test = np.repeat([False, True], [len(part) for part in labels])
