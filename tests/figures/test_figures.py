@@ -28,6 +28,20 @@ def sources(tmp_path_factory):
     return folder
 
 
+def test_twins_show_images_of_different_classes_whatever_their_pixels(tmp_path):
+    """In colour, as whole numbers or not, and sorted by class as folders are."""
+    images = np.random.default_rng(0).integers(256, size=(40, 3, 12, 12), dtype=np.uint8)
+    samples = datasets.Samples(images, np.arange(40) // 10, np.arange(40) % 10 > 5, tuple("abcd"), "made up")
+    facts, drawn = datasets.Facts(24, 16, 3, 12, 4), []
+    for name, made in (("whole", samples), ("filtered", samples._replace(images=images / np.float32(255)))):
+        write_prepared(tmp_path / f"{name}.nc", made, facts, {})
+        numbers, figure = draw("twins", [str(tmp_path / f"{name}.nc")])
+        assert numbers["class_name"].values.tolist() == list("abcd")
+        assert figure.axes[0].images[0].get_array().shape == (12, 12, 3)
+        drawn.append(numbers["pixel"].values)
+    np.testing.assert_allclose(drawn[0], drawn[1], atol=1e-6)
+
+
 SOURCES = {"twins": "digits.nc", "neurons": "linear.nc"}
 
 

@@ -63,6 +63,7 @@ def load(source: str, root: Path) -> Samples:
             labels, names = [np.asarray(s.targets) for s in splits], splits[0].classes
             images = [np.asarray(s.data) for s in splits]
             images = [x.transpose(0, 3, 1, 2) if x.ndim == 4 else x[:, None] for x in images]
+    names = [name.partition(" - ")[0] for name in names]  # MNIST calls its classes "0 - zero" and so on
     test = np.repeat([False, True], [len(part) for part in labels])
     joined = np.ascontiguousarray(np.concatenate(images))
     return Samples(joined, np.concatenate(labels).astype(np.int64), test, tuple(names), f"{source}, by torchvision")

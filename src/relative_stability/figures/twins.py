@@ -15,9 +15,10 @@ CUT = 3
 
 
 def numbers(dataset: xr.Dataset) -> xr.Dataset:
-    """Images, their deformed twins at half of and at the largest useful displacement, and noise of the same norm.
+    """Images of different classes, their deformed twins at half and all of the largest useful displacement, and noise.
 
-    dataset: as stored by the stage `prepare`. Pixels are shown as stored, scaled to 0-1.
+    dataset: as stored by the stage `prepare`. Noise has the norm of the deformation beside it; pixels
+    are shown as stored, scaled to 0-1.
     """
     import torch
 
@@ -26,8 +27,11 @@ def numbers(dataset: xr.Dataset) -> xr.Dataset:
     from relative_stability.perturbations.noise import Noise
     from relative_stability.perturbations.temperature import displacement, temperature_range
 
-    test = np.flatnonzero(dataset["split"].values == 1)[:SAMPLES]
-    images = torch.from_numpy(dataset["images"].values[test]).float() / 255
+    test = np.flatnonzero(dataset["split"].values == 1)
+    _, first = np.unique(dataset["labels"].values[test], return_index=True)  # of each class, as folders lie by class
+    test = test[np.sort(first)[:SAMPLES]]
+    pixels = dataset["images"].values[test]
+    images = torch.from_numpy(pixels).float() / (255 if pixels.dtype == np.uint8 else 1)
     shape, n = tuple(images.shape[1:]), images.shape[-1]
     largest = displacement(temperature_range(n, CUT)[1], n, CUT)
     family, noise = Diffeomorphism(CUT), Noise()
