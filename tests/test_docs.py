@@ -43,3 +43,76 @@ def test_options_on_the_page_are_those_of_the_library(root):
     page = (root / "docs/measuring.md").read_text()
     for word in (*FAMILIES, *BATCH_NORMS, *MODES, *INTERPOLATIONS, *NOISE_MATCHINGS):
         assert f"`{word}`" in page, word
+
+
+def test_the_dataset_of_the_page_works_as_it_is_written(root, tmp_path, monkeypatch, schema):
+    """Its function, its line and its part of the schema, put where the page says."""
+    import yaml
+
+    from relative_stability import datasets
+    from relative_stability.config import Schema
+    from relative_stability.grid import build_grid
+
+    page = (root / "docs/datasets-and-nets.md").read_text()
+    section = page[page.index("### Add a dataset") : page.index("## Nets")]
+    code, line, options = re.findall(r"```(?:python|yaml)\n(.*?)```", section, re.DOTALL)
+    (tmp_path / "bars.py").write_text(code)
+    monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
+    entry = eval(f"{{{line}}}", {"Source": datasets.Source, "Facts": datasets.Facts})
+    monkeypatch.setattr(datasets, "SOURCES", {**datasets.SOURCES, **entry})
+    text = (root / "workflow/schemas/config.schema.yaml").read_text()
+    (tmp_path / "schema.yaml").write_text(
+        text.replace("\n  datasets:\n    mnist:", f"\n  datasets:\n{options}    mnist:")
+    )
+    config = {
+        "datasets": {"bars": {"image_size": 12}},
+        "sweeps": {"s": {"datasets": ["bars"], "nets": ["lenet"], "P": [10], "seeds": 0}},
+    }
+    monkeypatch.setattr("relative_stability.grid.SOURCES", datasets.SOURCES)
+    run = (
+        build_grid(yaml.safe_load(yaml.safe_dump(config)), Schema(tmp_path / "schema.yaml"))
+        .sweeps[0]
+        .measurements[0]
+        .run
+    )
+    assert run.dataset.facts == datasets.Facts(1500, 500, 1, 12, 2)
+    samples = datasets.load("bars", image_size=12)
+    assert samples.images.shape == (2000, 1, 12, 12)
+    flat = samples.images.std(3).max((1, 2)) == 0  # lying bars do not change along their rows
+    assert (flat == (samples.labels == 0)).mean() > 0.9  # but for those that fill the image
+
+
+def test_the_pages_configs_are_valid(root, schema):
+    import yaml
+
+    from relative_stability.config import check_config
+
+    page = (root / "docs/datasets-and-nets.md").read_text()
+    blocks = [yaml.safe_load(text) for text in re.findall(r"```yaml\n((?:datasets|nets):.*?)```", page, re.DOTALL)]
+    assert len(blocks) == 2
+    config = {key: value for block in blocks for key, value in block.items()}
+    sweep = {"datasets": list(config["datasets"]), "nets": list(config["nets"]), "P": [16], "seeds": 0}
+    checked = check_config({**config, "sweeps": {"s": sweep}}, schema)
+    assert set(config["datasets"]) <= set(checked["datasets"])
+
+
+def test_nets_on_the_page_are_those_of_the_library_with_their_sizes(root):
+    import relative_stability as rs
+    from relative_stability.layers import blocks
+    from relative_stability.nets import ARCHITECTURES
+
+    page = (root / "docs/datasets-and-nets.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| [\d,.]+ \| (\d+) \| (\d+) \|", page, re.MULTILINE)
+    assert {row[0] for row in rows} == set(ARCHITECTURES)
+    for name, parameters, count, smallest in rows:
+        net = rs.build_net(name, 3, 10, 32)
+        assert sum(p.numel() for p in net.parameters()) == int(parameters.replace(",", "")), name
+        assert (len(blocks(net)), ARCHITECTURES[name].smallest) == (int(count), int(smallest)), name
+
+
+def test_datasets_on_the_page_are_those_of_the_library(root):
+    from relative_stability.datasets import SOURCES
+
+    page = (root / "docs/datasets-and-nets.md").read_text()
+    for source in SOURCES:
+        assert f"`{source}`" in page, source
