@@ -110,6 +110,21 @@ def test_nets_on_the_page_are_those_of_the_library_with_their_sizes(root):
         assert (len(blocks(net)), ARCHITECTURES[name].smallest) == (int(count), int(smallest)), name
 
 
+@pytest.mark.workflow
+def test_weights_of_a_run_are_taken_as_the_page_says(root, finished, tmp_path):
+    import relative_stability as rs
+    from relative_stability.weights import load_weights
+
+    page = (root / "docs/datasets-and-nets.md").read_text()
+    code = re.search(r"```python\n(from safetensors.*?)```", page, re.DOTALL)[1]
+    (run,) = finished.path.glob("results/training/digits/cnn/P64/seeds0-1.*.safetensors")
+    code = code.replace("results/training/digits/cnn/P64/seeds0-1.safetensors", str(run))
+    assert str(run) in code
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    net = rs.build_net("cnn", 1, 10, 12, width=0.5)
+    assert load_weights(net, tmp_path / "start.safetensors", new_head=True) is False
+
+
 def test_datasets_on_the_page_are_those_of_the_library(root):
     from relative_stability.datasets import SOURCES
 

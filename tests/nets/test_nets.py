@@ -92,8 +92,9 @@ def test_every_net_is_measured_block_by_block(net):
         assert (depth[quantity] > 0).all() and (depth[quantity] < 1e3).all(), quantity
 
 
-@pytest.mark.parametrize("name", ADAPTED)
-@pytest.mark.parametrize("width", [0.25, 2])
+@pytest.mark.parametrize(
+    ("name", "width"), [*((name, 0.25) for name in ADAPTED), ("resnet18", 2), ("densenet121", 2), ("regnet", 2)]
+)
 def test_width_multiplies_the_channels(name, width):
     """Weights between inner layers grow with width squared, first and last ones with width."""
     net, usual = rs.build_net(name, 3, 10, 32, seed=0, width=width), rs.build_net(name, 3, 10, 32, seed=0)
