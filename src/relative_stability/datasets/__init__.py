@@ -11,37 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from relative_stability.datasets.base import DATA, UNKNOWN, Facts, Samples
+from relative_stability.datasets.changes import CHANGES, changed, changed_facts
 from relative_stability.errors import InputError, nearest
 
-
-class Facts(NamedTuple):
-    """Sizes known before loading: samples of each split, channels C, side n, classes, uninformative inputs."""
-
-    train_size: int
-    test_size: int
-    channels: int
-    image_size: int
-    classes: int
-    uninformative: tuple[int, ...] = ()
-
-
-UNKNOWN = Facts(0, 0, 0, 0, 0)
-
-
-class Samples(NamedTuple):
-    """A loaded dataset. labels: (N,); test: (N,), True for the test split.
-
-    images: (N, C, n, n), uint8, or float32 on the same scale divided by 255; normalization: see `prepared`.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    test: np.ndarray
-    class_names: tuple[str, ...]
-    source: str
-    normalization: str = "standardized"
+__all__ = ["DATA", "SOURCES", "UNKNOWN", "Facts", "Samples", "Source", "data_root", "facts", "load"]
 
 
 class Source(NamedTuple):
@@ -64,7 +38,6 @@ SOURCES = {
     "svhn": Source("downloaded", Facts(73_257, 26_032, 3, 32, 10)),
     "tiny_imagenet": Source("folder", Facts(100_000, 10_000, 3, 64, 200)),
 }
-DATA = "RELATIVE_STABILITY_DATA"
 
 
 def data_root(setting: str | None = None) -> Path:
@@ -84,16 +57,12 @@ def _module(source: Source) -> Any:
 
 def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of the source, and of the changes made to what it gives."""
-    from relative_stability.datasets.changes import CHANGES
-
     own = {key: value for key, value in options.items() if key not in CHANGES}
     return own, {key: value for key, value in options.items() if key in CHANGES}
 
 
 def facts(source: str, root: Path | None = None, **options: Any) -> Facts:
     """The sizes of a dataset, without loading it. root: of raw data, by default that of `data_root`."""
-    from relative_stability.datasets.changes import changed_facts
-
     home = _source(source)
     own, changes = _split(options)
     if home.facts is None:
@@ -105,8 +74,6 @@ def facts(source: str, root: Path | None = None, **options: Any) -> Facts:
 
 def load(source: str, root: Path | None = None, **options: Any) -> Samples:
     """Load or make a dataset. root: of raw data, by default that of `data_root`."""
-    from relative_stability.datasets.changes import changed
-
     home = _source(source)
     own, changes = _split(options)
     samples: Samples = _module(home).load(source, root or data_root(), **own)

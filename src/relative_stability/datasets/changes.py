@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from relative_stability.datasets import Facts, Samples
+from relative_stability.datasets.base import Facts, Samples
 from relative_stability.errors import InputError
 
 Groups = str | Sequence[Sequence[int | str]]

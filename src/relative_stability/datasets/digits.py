@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from relative_stability.datasets import Samples
+from relative_stability.datasets.base import Samples
 from relative_stability.errors import InputError
 
 TEST_SIZE = 697

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from relative_stability.datasets import DATA, Samples
+from relative_stability.datasets.base import DATA, Samples
 from relative_stability.errors import InputError
 from relative_stability.logs import log
 from relative_stability.store import atomic

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from relative_stability.datasets import DATA, Facts, Samples
+from relative_stability.datasets.base import DATA, Facts, Samples
 from relative_stability.errors import InputError
 from relative_stability.logs import log
 from relative_stability.pictures import SUFFIXES, central_square, is_picture, read_picture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from relative_stability.datasets import Facts, Samples
+from relative_stability.datasets.base import Facts, Samples
 
 STRIPE = (-0.3, 1.18549)
 RADIUS = math.sqrt(2 * math.log(2))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relative_stability.datasets import Facts, Samples
+from relative_stability.datasets.base import Facts, Samples
 from relative_stability.randomness import generator
 from relative_stability.store import Attributes, Variable, as_json, broken, expect, read, write
 
