@@ -231,8 +231,8 @@ def _collapsed(sweep: "xr.Dataset") -> list[str]:
         return []
     return [
         "",
-        f"**{len(found)} of the {flags.size} trained nets collapsed**, ending with the training loss of a constant "
-        f"output, and enter no number above: {'; '.join(found)}.",
+        f"**{len(found)} of the {flags.size} trained nets collapsed**, giving every training sample one class, "
+        f"and enter no number above: {'; '.join(found)}.",
     ]
 
 

@@ -22,7 +22,6 @@ from relative_stability.weights import load_weights
 
 State = dict[str, Tensor]
 STATES = ("init", "best", "last")
-COLLAPSED = 1e-3  # weight decay and batches leave a collapsed net this near to the best constant output
 EVALUATION_BATCH = 128  # larger ones leave the cache and take several times as long
 
 
@@ -39,13 +38,7 @@ class Trained(NamedTuple):
     weights: dict[str, State]
     diverged_epoch: int | None
     snapshots: "list[Snapshot]"
-    constant_loss: float  # that a constant output would reach
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether the net ended no better than a constant output: it did not diverge, and has learnt nothing."""
-        ended = self.train_loss[-1]
-        return self.diverged_epoch is None and ended >= self.constant_loss * (1 - COLLAPSED) > 0
+    collapsed: bool  # see `_Split.collapsed`
 
 
 class Snapshot(NamedTuple):
@@ -112,6 +105,16 @@ class _Split:
         outputs = torch.cat([model(batch) for batch in self.images.split(EVALUATION_BATCH)])
         model.train()
         return outputs
+
+    def collapsed(self, model: nn.Module, objective: Objective) -> bool:
+        """Whether the model has learnt nothing of these samples, as one whose neurons have died.
+
+        It gives all of them one class, though they have several, with a loss no lower than a constant output reaches.
+        """
+        outputs = objective.outputs(self.raw(model), self.initial)
+        least = objective.constant(self.labels)
+        one_class = len(objective.predicted(outputs).unique()) == 1
+        return one_class and float(objective.value(outputs, self.labels)) >= least * (1 - 1e-5) > 0
 
     def scores(self, model: nn.Module, objective: Objective) -> tuple[float, float]:
         """Mean loss and error."""
@@ -203,7 +206,8 @@ def _trained(
                 best, weights["best"] = record, weights["last"]
     missing = moments[len(snapshots) :]
     snapshots += [Snapshot(step, math.nan, math.nan, None) for step in missing]
-    return Trained(losses, errors, best, weights, diverged, snapshots, objective.constant(train.labels))
+    collapsed = diverged is None and train.collapsed(model, objective)
+    return Trained(losses, errors, best, weights, diverged, snapshots, collapsed)
 
 
 def _taken(step: int, model: nn.Module, objective: Objective, train: _Split, test: _Split) -> Snapshot:

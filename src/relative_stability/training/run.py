@@ -44,7 +44,7 @@ def train_run(
             )
         if result.collapsed:
             log.warning(
-                "seed %d collapsed: its training loss ends at %.4g, that of a constant output; it enters no average",
+                "seed %d collapsed: it gives every training sample one class, at a loss of %.4g; it enters no average",
                 seed,
                 result.train_loss[-1],
             )
@@ -68,7 +68,7 @@ def _curves(seeds: range, epochs: list[int], trained: list[Trained], steps_an_ep
             ("seed",), column([epochs[t.best] for t in trained]), "epoch of the best test error", "epoch"
         ),
         "collapsed": Variable(
-            ("seed",), np.array([t.collapsed for t in trained]), "whether the net ended as good as a constant output"
+            ("seed",), np.array([t.collapsed for t in trained]), "whether the net gives all one class"
         ),
         "diverged_epoch": Variable(("seed",), column(diverged), "epoch at which the loss was not finite", "epoch"),
         **(_snapshot_curves(trained, steps_an_epoch) if trained[0].snapshots else {}),
