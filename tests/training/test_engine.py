@@ -6,7 +6,7 @@ import torch
 
 from relative_stability import InputError, datasets
 from relative_stability.datasets.prepared import open_prepared, write_prepared
-from relative_stability.training.engine import STATES, recorded_epochs, snapshot_steps, train_seed
+from relative_stability.training.engine import STATES, _Split, recorded_epochs, snapshot_steps, train_seed
 from relative_stability.training.objective import Objective, output_count
 from relative_stability.training.run import load_net, train_run
 
@@ -74,12 +74,20 @@ def test_a_collapsed_net_is_told_from_one_that_learns_and_one_that_diverged(digi
     assert dead.train_loss[-1] == pytest.approx(math.log(10), rel=0.1)
     assert not train(digits, P=512, steps=300).collapsed
     assert not train(digits, net={"architecture": "lenet"}, learning_rate=1e6).collapsed
-    # A single sample has one class: saying so is no failure. Nor is a large loss of a net that tells classes apart.
-    assert not train(digits, P=1, net={"architecture": "fc", "depth": 1, "width": 8}).collapsed
-    wild = train(
-        digits, P=512, net={"architecture": "fc", "depth": 4, "width": 32}, optimizer="adam", learning_rate=3.0
-    )
-    assert wild.train_loss[-1] > math.log(10) and not wild.collapsed
+
+
+def test_a_large_loss_is_no_collapse_and_a_constant_output_is_one(digits):
+    samples, objective = _Split(digits, digits.training_subset(200, 0), CPU), Objective("cross_entropy", None)
+    wild = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(144, 10))
+    constant = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(144, 10))
+    with torch.no_grad():
+        wild[1].weight.normal_(generator=torch.Generator().manual_seed(0))
+        constant[1].weight.zero_()
+    assert samples.scores(wild, objective)[0] > math.log(10) and not samples.collapsed(wild, objective)
+    assert samples.collapsed(constant, objective)
+    # Of samples of one class, one class is what there is to say.
+    single = _Split(digits, digits.training_subset(1, 0), CPU)
+    assert not single.collapsed(constant, objective)
 
 
 def test_the_loss_of_a_constant_output():
