@@ -16,17 +16,24 @@ def is_picture(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not Path(name).name.startswith(".")
 
 
-def read_picture(path: Path, channels: int = 3) -> "Image":
-    """A picture in colour (3 channels) or grey (1). Raises InputError, naming it, if it cannot be read."""
-    from PIL import Image
+def read_picture(path: Path, channels: int = 3, called: str = "") -> "Image":
+    """A picture in colour (3 channels) or grey (1), turned upright as its EXIF data say, transparency left out.
 
+    Raises InputError, naming it (as `called`, if that is given), if it cannot be read.
+    """
+    from PIL import Image, ImageOps
+
+    name = called or str(path)
     try:
         with Image.open(path) as opened:
-            if opened.mode[0] in "IF":
-                raise InputError(f"images: {path} has pixels of more than 8 bits ({opened.mode}); convert it to 8")
-            return opened.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"images: {path} cannot be read ({error}); remove or replace it") from None
+            mode = opened.mode
+            picture = ImageOps.exif_transpose(opened) if mode[0] not in "IF" else opened
+            picture = picture.convert("L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"images: {name} cannot be read ({error}); remove or replace it") from None
+    if mode[0] in "IF":
+        raise InputError(f"images: {name} has pixels of more than 8 bits ({mode}); convert it to 8")
+    return picture
 
 
 def central_square(picture: "Image", size: int | None = None) -> "Image":

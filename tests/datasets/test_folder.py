@@ -1,4 +1,6 @@
 import shutil
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ from PIL import Image
 
 from relative_stability import InputError, datasets
 from relative_stability.datasets import Facts
-from relative_stability.pictures import central_square
+from relative_stability.datasets.prepared import write_prepared
+from relative_stability.pictures import central_square, read_picture
 
 OPTIONS = {"image_size": 8, "channels": 3, "test_fraction": 0.25}
 
@@ -164,7 +167,10 @@ def single_pictures(root):
         (bare_class, r"class folder 'dog' holds no pictures, but dog/list\.csv; add some or remove it"),
         (loose_picture, r"lost\.png lies in no class folder; sort the pictures into one folder for each class"),
         (untrained_class, r"class 'dog' has no training pictures; add some"),
-        (no_test, r"has the folder train, but neither of test and val; add one of them"),
+        (
+            no_test,
+            r"has the folder train, but not test or val or valid or validation; add it, or give the folder another name",
+        ),
         (nothing, r"folder .*/f does not exist; give the path of a folder or archive, from data_root"),
         (single_pictures, r"there are no test pictures; add some"),
     ],
@@ -184,9 +190,11 @@ def test_files_that_are_no_pictures_are_left_out_with_a_warning_that_names_one(t
     (tmp_path / "f/ant/notes.txt").write_text("x")
     (tmp_path / "f/ant/.hidden").write_text("x")
     (tmp_path / "f/ant/._0.png").write_text("x")
+    picture(tmp_path / "f/.ipynb_checkpoints/0.png", (1, 2, 3))
+    picture(tmp_path / "f/ant/.ipynb_checkpoints/0.png", (1, 2, 3))
     with caplog.at_level("WARNING", "relative_stability"):
         assert len(load(tmp_path).images) == 24
-    assert "1 files that are no pictures are left out, such as ant/notes.txt" in caplog.text
+    assert "1 files that are no pictures, or in no split, are left out, such as ant/notes.txt" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["f.zip", "f.tar.gz", "f.tar"])
@@ -229,6 +237,83 @@ def test_tiny_imagenet_in_its_own_layout(tiny, packed):
     assert samples.labels.tolist() == [0, 0, 0, 1, 1, 1, 1, 0]
     assert (samples.images[:, 0].mean((1, 2)) // 38 == samples.labels).all()
     assert datasets.facts("tiny_imagenet", image_size=16, folder=folder) == Facts(100_000, 10_000, 3, 16, 200)
+
+
+def test_tiny_imagenet_that_is_not_whole_is_refused_when_it_is_stored(tiny):
+    options = {"folder": "tiny-imagenet-200", "image_size": 16}
+    samples = datasets.load("tiny_imagenet", tiny, **options)
+    with pytest.raises(InputError, match=r"train_size is 6, expected 100000; put a whole copy of the data there"):
+        write_prepared(tiny / "d.nc", samples, datasets.facts("tiny_imagenet", tiny, **options), {})
+    assert not (tiny / "d.nc").exists()
+    for image in (tiny / "tiny-imagenet-200/train/n02/images").iterdir():
+        image.unlink()
+    with pytest.raises(InputError, match=r"class 'n02' of val/val_annotations.txt has no pictures in train/n02/images"):
+        datasets.load("tiny_imagenet", tiny, **options)
+
+
+@pytest.mark.parametrize("names", [("train", "valid"), ("Train", "Test"), ("TRAIN", "validation")])
+def test_splits_go_by_many_names(tmp_path, names):
+    flat(tmp_path / "f" / names[0], count=5)
+    flat(tmp_path / "f" / names[1], count=2)
+    assert facts(tmp_path) == Facts(15, 6, 3, 8, 3)
+
+
+def test_folders_beside_the_splits_are_left_out_with_a_warning(tmp_path, caplog):
+    split(tmp_path / "f")
+    flat(tmp_path / "f/extra", count=1)
+    with caplog.at_level("WARNING", "relative_stability"):
+        assert facts(tmp_path) == Facts(15, 6, 3, 8, 3)
+        assert not caplog.text  # once, when they are read
+        assert len(load(tmp_path).images) == 21
+    assert "3 files that are no pictures, or in no split, are left out, such as extra/ant/0.png" in caplog.text
+
+
+def test_upper_case_archives_and_files_beside_the_one_folder(tmp_path):
+    split(tmp_path / "wrap/f")
+    (tmp_path / "wrap/README.txt").write_text("x")
+    (tmp_path / "wrap/__MACOSX/f/train/ant").mkdir(parents=True)
+    (tmp_path / "wrap/__MACOSX/f/train/ant/._0.png").write_text("x")
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "wrap"))
+    archive.rename(tmp_path / "PACKED.ZIP")
+    assert len(load(tmp_path, "PACKED.ZIP").images) == facts(tmp_path, "PACKED.ZIP").train_size + 6 == 21
+
+
+def test_an_archive_with_a_train_folder_alone_is_refused_as_the_folder_is(tmp_path):
+    flat(tmp_path / "f/train")
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "f")
+    with pytest.raises(InputError, match="has the folder train, but not test"):
+        facts(tmp_path, archive)
+
+
+@pytest.mark.parametrize("name", ["/etc/ant/0.png", "../ant/0.png", "ant\\\\0.png"])
+def test_names_that_lead_out_of_an_archive_are_refused(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "f.zip", "w") as archive:
+        archive.writestr(name.replace("\\\\", "\\"), b"x")
+    with pytest.raises(InputError, match=r"which leads out of it; pack it again with plain names"):
+        facts(tmp_path, "f.zip")
+
+
+def test_a_broken_picture_in_an_archive_is_named_by_the_archive(tmp_path):
+    broken_picture(tmp_path / "f")
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "f")
+    with pytest.raises(InputError, match=r"packed\.zip: bee/3\.png cannot be read"):
+        load(tmp_path, archive)
+
+
+def test_a_link_that_leads_back_is_not_followed_twice(tmp_path):
+    flat(tmp_path / "f")
+    (tmp_path / "f/ant/self").symlink_to("..")
+    assert facts(tmp_path) == Facts(18, 6, 3, 8, 3)
+    (tmp_path / "linked").symlink_to("f")  # while links elsewhere are
+    assert facts(tmp_path, "linked") == Facts(18, 6, 3, 8, 3)
+
+
+def test_pictures_are_turned_upright(tmp_path):
+    wide = Image.fromarray(np.arange(128, dtype=np.uint8).reshape(8, 16))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    wide.save(tmp_path / "x.png", exif=exif)
+    assert read_picture(tmp_path / "x.png", 1).size == (8, 16)
 
 
 def test_another_folder_is_no_tiny_imagenet(tmp_path):

@@ -42,7 +42,7 @@ SOURCES = {
 
 def data_root(setting: str | None = None) -> Path:
     """The folder of raw data: the config's `data_root`, else the environment variable, else `data` where one works."""
-    return Path(setting or os.environ.get(DATA) or "data").expanduser()
+    return Path(os.path.expanduser(setting or os.environ.get(DATA) or "data"))  # noqa: PTH111 - see `archive.place`
 
 
 def _source(name: str) -> Source:

@@ -7,6 +7,7 @@ many users share may be read-only.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -87,9 +88,15 @@ def _check_or_download(source: str, root: Path, file: File, needed: Sequence[str
     from torchvision.datasets.utils import calculate_md5
 
     path = root / file.path
-    if not path.exists():
+    try:
+        found = calculate_md5(path) if path.exists() else None
+    except OSError as error:
+        raise InputError(
+            f"dataset {source}: {path} cannot be read ({error}); allow it, or put a whole copy there"
+        ) from None
+    if found is None:
         _download(source, path, file, root, needed)
-    elif (found := calculate_md5(path)) != file.md5:
+    elif found != file.md5:
         raise InputError(
             f"dataset {source}: {path} is damaged (its md5 is {found}, expected {file.md5}); delete it and run again "
             "to download it, or put a whole copy there"
@@ -99,17 +106,17 @@ def _check_or_download(source: str, root: Path, file: File, needed: Sequence[str
 def _download(source: str, path: Path, file: File, root: Path, needed: Sequence[str]) -> None:
     from torchvision.datasets.utils import download_url
 
-    reason: object = "nothing offers it alone"
+    reasons = []
     for url in file.urls:
         log.info("downloading %s to %s", url, path)
         try:
             with atomic(path) as temporary:
                 download_url(url, temporary.parent, temporary.name, file.md5)
             return
-        except (OSError, RuntimeError) as error:  # no network, a wrong checksum, a root that cannot be written to
-            reason = error
+        except (OSError, RuntimeError, HTTPException) as error:  # no network, a wrong checksum, a read-only root
+            reasons.append(f"{url}: {error}")
     raise InputError(
         f"dataset {source} needs {', '.join(needed)} below {root.resolve()}, and {file.path} is not there and cannot "
-        f"be downloaded from {' or '.join(file.urls) or 'anywhere'} ({reason}); put these files there, or name the "
+        f"be downloaded ({'; '.join(reasons) or 'no place offers it alone'}); put these files there, or name the "
         f"folder that has them by data_root in the config or by the environment variable {DATA}"
     )

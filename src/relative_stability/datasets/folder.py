@@ -3,126 +3,85 @@
 Every picture is cropped to its central square and resized to `image_size` pixels (bilinear, antialiased, Pillow).
 """
 
-import os
-import shutil
-import tarfile
-import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from relative_stability.datasets.base import DATA, Facts, Samples
+from relative_stability.datasets.archive import names, place, unpacked
+from relative_stability.datasets.base import Facts, Samples
 from relative_stability.errors import InputError
 from relative_stability.logs import log
 from relative_stability.pictures import SUFFIXES, central_square, is_picture, read_picture
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-TRAIN, TEST = "train", ("test", "val")
+TRAIN, TEST = "train", ("test", "val", "valid", "validation")
 
 
 class Listing(NamedTuple):
-    """Pictures by their paths in the folder, in a fixed order, with label and split."""
+    """Pictures by their paths in the folder, in a fixed order, with label and split; left_out: other files."""
 
     paths: Sequence[str]
     labels: np.ndarray
     test: np.ndarray
     class_names: Sequence[str]
-
-
-def _place(root: Path, folder: str) -> Path:
-    path = root / Path(folder).expanduser()  # an absolute folder stands for itself
-    if not path.exists():
-        raise InputError(
-            f"folder {path} does not exist; give the path of a folder or archive, from data_root in the config or the "
-            f"environment variable {DATA}"
-        )
-    if not path.is_dir() and not path.name.lower().endswith(ARCHIVES):
-        raise InputError(f"{path} is neither a folder nor an archive ({', '.join(ARCHIVES)})")
-    return path
-
-
-def _names(path: Path) -> list[str]:
-    """Paths of all files, with `/` between their parts."""
-    try:
-        if path.is_dir():
-            inside = ((Path(top).relative_to(path), files) for top, _, files in os.walk(path, followlinks=True))
-            return [(folder / file).as_posix() for folder, files in inside for file in files]
-        if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                return [name for name in archive.namelist() if not name.endswith("/")]
-        with tarfile.open(path) as packed:
-            return [str(PurePosixPath(member.name)) for member in packed if member.isfile()]
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read ({error}); replace it by a whole copy") from None
-
-
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """The folder, or a temporary one with what the archive holds."""
-    if path.is_dir():
-        yield path
-        return
-    with TemporaryDirectory() as temporary:
-        try:
-            if path.suffix.lower() == ".zip":
-                shutil.unpack_archive(path, temporary)
-            else:
-                shutil.unpack_archive(path, temporary, filter="data")
-        except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} cannot be unpacked ({error}); replace it by a whole copy") from None
-        yield Path(temporary)
+    left_out: Sequence[str]
 
 
 def _listing(path: Path, test_fraction: float) -> Listing:
     """What a folder holds, from the names of its files alone.
 
     Raises InputError where there are no pictures, fewer than two classes, a class without pictures, a picture in no
-    class, or a class that only the test split has.
+    class, a split that lacks the other, or a class that only the test split has.
     """
-    names = _names(path)
-    files = {name: name.split("/") for name in sorted(names) if not PurePosixPath(name).name.startswith(".")}
-    if not path.is_dir() and len({parts[0] for parts in files.values()}) == 1:
-        files = {name: parts[1:] for name, parts in files.items()}  # archives often hold one folder that holds all
+    files = {name: name.split("/") for name in sorted(names(path))}
     others = [name for name in files if not is_picture(name)]
     pictures = {name: parts for name, parts in files.items() if is_picture(name)}
     if not pictures:
         raise InputError(f"{path} holds no pictures ({', '.join(SUFFIXES)}), but {len(others)} other files")
-    if others:
-        log.warning("%s: %d files that are no pictures are left out, such as %s", path, len(others), others[0])
-    tops = {parts[0] for parts in pictures.values() if len(parts) > 1}
-    split = next((name for name in TEST if {TRAIN, name} <= tops), None)
-    if split is None and tops == {TRAIN}:
-        raise InputError(f"{path} has the folder {TRAIN}, but neither of {' and '.join(TEST)}; add one of them")
-    if split is not None:
-        pictures = {name: parts for name, parts in pictures.items() if parts[0] in (TRAIN, split)}
-    level = int(split is not None)
-    loose = next((name for name, parts in pictures.items() if len(parts) < level + 2), None)
+    tops = {parts[0] for parts in pictures.values()}
+    if not path.is_dir() and len(tops) == 1 and not _split_of(*tops):  # archives often hold one folder that holds all
+        files = {name: parts[1:] for name, parts in files.items() if parts[0] in tops}
+        pictures = {name: files[name] for name in pictures}
+    first = {_split_of(parts[0]): parts[0] for parts in pictures.values() if len(parts) > 1}
+    test_name = next((name for name in TEST if name in first), None)
+    if (TRAIN in first) != (test_name is not None):
+        there, lacking = (TRAIN, " or ".join(TEST)) if TRAIN in first else (first[test_name], TRAIN)
+        raise InputError(f"{path} has the folder {there}, but not {lacking}; add it, or give the folder another name")
+    level, chosen = 0, pictures
+    if test_name is not None:
+        level, kept = 1, (first[TRAIN], first[test_name])
+        chosen = {name: parts for name, parts in pictures.items() if parts[0] in kept}
+        files = {name: parts for name, parts in files.items() if parts[0] in kept}
+    loose = next((name for name, parts in chosen.items() if len(parts) < level + 2), None)
     if loose is not None:
         raise InputError(f"{path}: {loose} lies in no class folder; sort the pictures into one folder for each class")
-    of_class = [parts[level] for parts in pictures.values()]
+    of_class = [parts[level] for parts in chosen.values()]
     classes = sorted(set(of_class))
     if len(classes) < 2:
         raise InputError(f"{path} holds one class, {classes[0]!r}; at least two class folders are needed")
-    bare = {parts[level]: name for name, parts in files.items() if len(parts) > level + 1} if split is None else {}
+    bare = {parts[level]: name for name, parts in files.items() if len(parts) > level + 1}
     empty = next((name for name in bare if name not in classes), None)
     if empty is not None:
         raise InputError(f"{path}: class folder {empty!r} holds no pictures, but {bare[empty]}; add some or remove it")
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[name] for name in of_class])
-    if split is None:
+    if test_name is None:
         test = _drawn(labels, test_fraction)
     else:
-        test = np.array([parts[0] == split for parts in pictures.values()])
+        test = np.array([parts[0] == first[test_name] for parts in chosen.values()])
     untrained = next((name for name in classes if test[labels == number[name]].all()), None)
     if untrained is not None or not test.any():
         what = "there are no test pictures" if untrained is None else f"class {untrained!r} has no training pictures"
         raise InputError(f"{path}: {what}; add some")
-    return Listing(list(pictures), labels, test, classes)
+    left_out = [*others, *(name for name in pictures if name not in chosen)]
+    return Listing(list(chosen), labels, test, classes, left_out)
+
+
+def _split_of(folder: str) -> str | None:
+    """The split that a folder is called after, if it is."""
+    return folder.lower() if folder.lower() in (TRAIN, *TEST) else None
 
 
 def _drawn(labels: np.ndarray, fraction: float) -> np.ndarray:
@@ -136,7 +95,7 @@ def _drawn(labels: np.ndarray, fraction: float) -> np.ndarray:
 
 def facts(source: str, root: Path, folder: str, image_size: int, channels: int, test_fraction: float) -> Facts:
     """Sizes of a folder, by the names of its files."""
-    found = _listing(_place(root, folder), test_fraction)
+    found = _listing(place(root, folder), test_fraction)
     test_size = int(found.test.sum())
     return Facts(len(found.test) - test_size, test_size, channels, image_size, len(found.class_names))
 
@@ -146,30 +105,34 @@ def load(
 ) -> Samples:
     """The pictures of a folder. Raises InputError, naming it, for one that cannot be read.
 
-    imagefolder: train/CLASS/… with test/CLASS/… or val/CLASS/…, or CLASS/… alone, of which `test_fraction` are drawn
-    at random for the test split. tiny_imagenet: train/CLASS/images/… with val/images and val/val_annotations.txt.
+    imagefolder: train/CLASS/… with test/CLASS/… (or val, valid, validation), or CLASS/… alone, of which
+    `test_fraction` are drawn at random for the test split. tiny_imagenet: train/CLASS/images/… with val/images/… and
+    val/val_annotations.txt.
     """
-    place = _place(root, folder)
-    with _unpacked(place) as top:
-        if source == "tiny_imagenet":
-            top, found = _tiny_imagenet(place, top)
-        else:
-            found = _listing(place, test_fraction)
+    path = place(root, folder)
+    found = _listing(path, test_fraction) if source == "imagefolder" else None
+    with unpacked(path) as top:
+        if found is None:
+            found = _tiny_imagenet(path, top)
+        if found.left_out:
+            count, example = len(found.left_out), found.left_out[0]
+            log.warning(
+                "%s: %d files that are no pictures, or in no split, are left out, such as %s", path, count, example
+            )
         images = np.empty((len(found.paths), channels, image_size, image_size), np.uint8)
         sizes: Counter[tuple[int, int]] = Counter()
         for out, name in zip(images, found.paths, strict=True):
-            picture = read_picture(top / name, channels)
+            picture = read_picture(top / name, channels, called=f"{path}: {name}")
             sizes[picture.size] += 1
             pixels = np.asarray(central_square(picture, image_size)).reshape(image_size, image_size, channels)
             out[...] = pixels.transpose(2, 0, 1)
     how = _how(sizes, image_size)
-    log.info("%s: %d pictures, %s", place, len(images), how)
-    return Samples(
-        images, found.labels.astype(np.int64), found.test, tuple(found.class_names), f"pictures of {folder}, {how}"
-    )
+    log.info("%s: %d pictures, %s", path, len(images), how)
+    words = f"pictures of {folder}, {how}"
+    return Samples(images, found.labels.astype(np.int64), found.test, tuple(found.class_names), words)
 
 
-def _how(sizes: Counter[tuple[int, int]], n: int) -> str:
+def _how(sizes: Mapping[tuple[int, int], int], n: int) -> str:
     """What was done to pictures of these sizes (width, height) to make them n pixels a side."""
     if set(sizes) == {(n, n)}:
         return f"{n}x{n} as they are"
@@ -183,21 +146,23 @@ def _how(sizes: Counter[tuple[int, int]], n: int) -> str:
     )
 
 
-def _tiny_imagenet(place: Path, top: Path) -> tuple[Path, Listing]:
+def _tiny_imagenet(path: Path, top: Path) -> Listing:
     """Tiny ImageNet in its own layout. Its validation pictures are the test split: test labels are not public."""
     marked = sorted(top.glob("**/val/val_annotations.txt"))
     if not marked:
-        raise InputError(f"{place} is not tiny ImageNet as it is handed out: it has no val/val_annotations.txt")
-    top = marked[0].parents[1]
-    classes = sorted(folder.name for folder in (top / "train").iterdir() if folder.is_dir())
-    number = {name: i for i, name in enumerate(classes)}
-    train = [(path, name) for name in classes for path in sorted((top / "train" / name / "images").iterdir())]
-    lines = [line.split("\t") for line in marked[0].read_text(encoding="utf-8").splitlines()]
-    held_out = [(top / "val/images" / line[0], line[1]) for line in sorted(lines)]
-    everything = [(path, name) for path, name in [*train, *held_out] if is_picture(path.name)]
-    unknown = next((name for _, name in everything if name not in number), None)
+        raise InputError(f"{path} is not tiny ImageNet as it is handed out: it has no val/val_annotations.txt")
+    inside = marked[0].parents[1]
+    train = {p: p.parents[1].name for p in sorted(inside.glob("train/*/images/*")) if is_picture(p.name)}
+    lines = [line.split("\t") for line in marked[0].read_text(encoding="utf-8").splitlines() if "\t" in line]
+    held_out = {inside / "val/images" / line[0]: line[1] for line in sorted(lines)}
+    classes = sorted(set(train.values()))
+    unknown = next((name for name in held_out.values() if name not in classes), None)
     if unknown is not None:
-        raise InputError(f"{place}: class {unknown!r} of val/val_annotations.txt has no training pictures")
-    paths = [path.relative_to(top).as_posix() for path, _ in everything]
-    labels = np.array([number[name] for _, name in everything])
-    return top, Listing(paths, labels, np.array([path.startswith("val/") for path in paths]), classes)
+        raise InputError(
+            f"{path}: class {unknown!r} of val/val_annotations.txt has no pictures in train/{unknown}/images"
+        )
+    number = {name: i for i, name in enumerate(classes)}
+    everything = {**train, **held_out}
+    labels = np.array([number[name] for name in everything.values()])
+    test = np.repeat([False, True], [len(train), len(held_out)])
+    return Listing([p.relative_to(top).as_posix() for p in everything], labels, test, classes, [])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from relative_stability.datasets.base import Facts, Samples
+from relative_stability.errors import InputError
 from relative_stability.randomness import generator
 from relative_stability.store import Attributes, Variable, as_json, broken, expect, read, write
 
@@ -20,6 +21,7 @@ def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes:
     pixels run from −1 to 1; none: 0 and 1.
     """
     images, channels = samples.images, samples.images.shape[1]
+    _check_facts(samples, facts)
     mean, std = np.zeros(channels), np.ones(channels)
     if samples.normalization == "standardized":
         mean, std = channel_statistics(images[~samples.test])
@@ -52,6 +54,21 @@ def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes:
             "sha256": checksum,
         },
     )
+
+
+def _check_facts(samples: Samples, facts: Facts) -> None:
+    """Runs were planned with these sizes; samples of others end here, and not in the middle of a training."""
+    _, channels, image_size, _ = samples.images.shape
+    test_size = int(samples.test.sum())
+    found = Facts(len(samples.test) - test_size, test_size, channels, image_size, len(samples.class_names))
+    for key, size in found._asdict().items():
+        if key != "uninformative" and size != getattr(facts, key):
+            raise InputError(
+                f"dataset {samples.source}: {key} is {size}, expected {getattr(facts, key)}; put a whole copy of the "
+                "data there, or correct the sizes that the source announces"
+            )
+    if samples.labels.min() < 0 or samples.labels.max() >= facts.classes:
+        raise InputError(f"dataset {samples.source}: labels must run from 0 to {facts.classes - 1}")
 
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
