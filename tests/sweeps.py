@@ -6,7 +6,9 @@ import xarray as xr
 from relative_stability.sweep import collect
 
 
-def made_up(nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), collapsed=(), linear=False, cuts=(3,)):
+def made_up(
+    nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), collapsed=(), pretrained=(), linear=False, cuts=(3,)
+):
     """R = P^-½ after training and 1 before; D = 0.1; test error = 0.5 P^-½; noise of 2 % from seed to seed."""
     generator = np.random.default_rng(0)
     axis = "magnitude" if linear else "displacement"
@@ -53,7 +55,11 @@ def made_up(nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), coll
                 {"seed": range(seeds), "epoch": [0, size]},
             )  # fmt: skip
             cells.append(
-                ({"dataset": "digits", "net": net, "architecture": net, "P": size}, {"output": stability}, curves)
+                (
+                    {"dataset": "digits", "net": net, "architecture": net, "pretrained": net in pretrained, "P": size},
+                    {"output": stability},
+                    curves,
+                )
             )
     sweep = collect(cells)
     sweep.attrs["sweep"] = "made_up"

@@ -63,6 +63,12 @@ def test_collapsed_runs_are_left_out_and_named():
     assert "collapsed" not in to_markdown(check(made_up()), [made_up()])
 
 
+def test_nothing_is_claimed_of_the_weights_that_training_starts_from():
+    rows = {row.subject: row for row in check(made_up(pretrained=("cnn",))) if "at init" in row.quantity}
+    assert rows["digits, cnn"].verdict == "no claim" and rows["digits, cnn"].claim.startswith("R of the weights that")
+    assert rows["digits, fc"].verdict == "holds" and rows["digits, fc"].claim.startswith("1.")
+
+
 def test_all_runs_diverged_is_undecided():
     sweep = made_up(nets=("cnn",), sizes=(32,), seeds=2, diverged={("cnn", 32, 0), ("cnn", 32, 1)})
     (row,) = rows(sweep, "2.")

@@ -81,7 +81,7 @@ def changed(path, value):
         ("datasets", {"digits": {"greyscale": True}}, r"datasets\.digits: key 'greyscale' is unknown; did you mean 'grey'\?"),
         ("datasets", {"digits": {"noise": -1}}, r"datasets\.digits\.noise = -1 is refused: 0 or more is needed"),
         ("datasets", {"digits": {"random_labels": 2}}, r"datasets\.digits\.random_labels = 2 is refused: 1 or less"),
-        ("datasets", {"digits": {"low_pass": 40}}, r"datasets\.digits: low_pass = 40 is refused: pictures of 16 pixels"),
+        ("datasets", {"digits": {"low_pass": 40}}, r"datasets\.digits: low_pass = 40 is refused: the highest mode of pictures of 16 pixels"),
         ("datasets", {"digits": {"merge_labels": [[0, 1], [2]]}}, r"datasets\.digits: merge_labels: class '3' stands in no group"),
         ("datasets", {"digits": {"merge_labels": "evens"}}, r"merge_labels = 'evens' is refused: it says: Groups of classes"),
         ("datasets", {"digits": {"source": "imagefolder"}}, r"datasets\.digits: key 'folder' is missing; it says: Path of the folder"),
@@ -92,6 +92,7 @@ def changed(path, value):
         ("nets", {"fc": {"architecture": "cnn", "training": {"batch_size": 21}}}, r"sweeps\.default\.P: 64 leaves a batch of one sample at batch_size 21"),
         ("training.augmentation", ["crop", "turn"], r"training\.augmentation\.1: 'turn' is unknown; known: crop, flip"),
         ("training", {"augmentation": ["crop"], "alpha": 1}, r"augmentation: with alpha, f₀ is taken on the images as they are"),
+        ("nets", {"fc": {"architecture": "alexnet", "training": {"alpha": 1}}}, r"training\.alpha: net 'fc' has dropout or stochastic depth"),
         ("training.max_epochs", 0, r"training\.max_epochs = 0 is refused"),
         ("sweeps", {}, r"sweeps is missing or empty in the config"),
         ("figures.error_vs_P.sweep", "defualt", r"figures\.error_vs_P\.sweep: 'defualt' is not defined; did you mean 'default'\?"),
@@ -190,6 +191,13 @@ def test_alpha_with_batch_normalisation_is_refused(schema):
     config["training"] = {"alpha": 0.1}
     with pytest.raises(InputError, match="net 'cnn' has batch normalisation"):
         build_grid(config, schema)
+
+
+def test_numbers_are_one_however_they_are_written(schema):
+    """Else a point would train a net anew."""
+    first, second = (build_grid(changed("nets.fc.training", {"learning_rate": rate}), schema) for rate in (1, 1.0))
+    assert first.sweeps[0].mark == second.sweeps[0].mark
+    assert first.sweeps[0].mark != build_grid(BASE, schema).sweeps[0].mark
 
 
 def test_whole_numbers_written_with_a_point_are_whole_numbers(schema):

@@ -68,7 +68,7 @@ def test_seed_ranges_are_joined():
          "best_epoch": ("seed", [0.0]), "diverged_epoch": ("seed", [np.nan]), "collapsed": ("seed", [False])},
         {"seed": [0], "epoch": [0, 3]},
     )  # fmt: skip
-    labels = {"dataset": "digits", "net": "fc", "architecture": "fc", "P": 32}
+    labels = {"dataset": "digits", "net": "fc", "architecture": "fc", "pretrained": False, "P": 32}
     moved = ({"output": stability.assign_coords(seed=[4])}, curves.assign_coords(seed=[4]))
     joined = collect([(labels, *moved), (labels, {"output": stability}, curves)])
     assert joined.seed.values.tolist() == [0, 4]
@@ -115,7 +115,11 @@ def test_nets_and_images_of_other_sizes_are_padded():
             | {"best_epoch": ("seed", [0.0]), "diverged_epoch": ("seed", [np.nan]), "collapsed": ("seed", [False])},
             {"seed": [0], "epoch": [0, 3]},
         )
-        return {"dataset": dataset, "net": net, "architecture": "one_hidden", "P": 32}, {"output": stability}, curves
+        return (
+            {"dataset": dataset, "net": net, "architecture": "one_hidden", "pretrained": False, "P": 32},
+            {"output": stability},
+            curves,
+        )
 
     cells = [cell(net, data, n, rms) for net, n in (("a", 4), ("b", 6)) for data, rms in (("x", 0.8), ("y", 0.7))]
     sweep = collect(cells)

@@ -104,7 +104,10 @@ def check(sweep: "xr.Dataset") -> list[Row]:
 def _check_net(sheet: _Sheet, cell: "xr.Dataset", subject: str, where: str) -> None:
     # A seed starts from the same weights at every P: its runs are one at initialisation.
     start, end = _start_and_end(cell)
-    sheet.add("1. R is about 1 at initialisation", subject, f"R at init, {where}", start, "1 within ×2", (0.5, 2))
+    if bool(cell["pretrained"]):
+        sheet.add("R of the weights that training starts from", subject, f"R at init, {where}", start, "–", None)
+    else:
+        sheet.add("1. R is about 1 at initialisation", subject, f"R at init, {where}", start, "1 within ×2", (0.5, 2))
     trained = f"R after training at P = {int(cell['P'][-1])}, {where}"
     family = ARCHITECTURES[str(cell["architecture"].values)].family
     convolutional = family == CONVOLUTIONAL
@@ -231,8 +234,8 @@ def _collapsed(sweep: "xr.Dataset") -> list[str]:
         return []
     return [
         "",
-        f"**{len(found)} of the {flags.size} trained nets collapsed**, giving every training sample one class, "
-        f"and enter no number above: {'; '.join(found)}.",
+        f"**{len(found)} of the {flags.size} trained nets collapsed** to an output that is the same for all "
+        f"samples, and enter no number above: {'; '.join(found)}.",
     ]
 
 

@@ -54,8 +54,8 @@ class Schema:
         definition = self._resolved(definition)
         if isinstance(value, list):
             return [self._filled(item, definition.get("items", {})) for item in value]
-        if isinstance(value, float) and definition.get("type") == "integer":
-            return int(value)  # JSON Schema counts 16.0 as whole; a path and `range` do not
+        if isinstance(value, float) and definition.get("type") in ("integer", "number") and value.is_integer():
+            return int(value)  # JSON Schema counts 16.0 as whole, a path and a digest do not
         if not isinstance(value, Mapping):
             return value
         properties = definition.get("properties", {})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relative_stability.config import Schema, check_config, merged
-from relative_stability.datasets import SOURCES, Facts, data_root, facts
+from relative_stability.datasets import SOURCES, Facts, below, data_root, facts
 from relative_stability.errors import InputError, nearest
 from relative_stability.nets import ARCHITECTURES
 from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
@@ -189,6 +189,11 @@ def _check_net(where: str, data: Dataset, net: str, architecture: str, training:
             f"{where}.training.alpha: net {net!r} has batch normalisation, whose outputs depend on "
             "the batch, so that f − f₀ means nothing; use null or another net"
         )
+    if known.dropout and training["alpha"] is not None:
+        raise InputError(
+            f"{where}.training.alpha: net {net!r} has dropout or stochastic depth, so that f − f₀ is not zero at the "
+            "start; use null or another net"
+        )
 
 
 def _check_figure(figure: Figure) -> None:
@@ -242,7 +247,7 @@ def _check_pretrained(runs: Iterable[Run], root: Path) -> None:
         named = run.net_options.get("pretrained")
         if named is not None and not Path(run.weights).is_file():
             try:
-                check_weights_file(root / named)
+                check_weights_file(below(root, named))
             except InputError as error:
                 raise InputError(f"nets.{run.net}.pretrained: {error}; paths start from data_root") from None
 

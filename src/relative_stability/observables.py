@@ -126,7 +126,7 @@ class _Run:
         rule: Any = self.settings["batch_norm"]
         # From the statistics alone the state would have to be guessed; here it is known. Early snapshots have running
         # values that hardly left those of initialisation: one rule for all of them, or its change would look like R's.
-        by_batch = cell.fresh or self.observable == "dynamics"
+        by_batch = (cell.fresh or self.observable == "dynamics") and self.run["net"].get("pretrained") is None
         rule = ("batch" if by_batch else "running") if rule == "auto" else rule
         self.last = stability_variables(
             self._net(index, cell, whole=layers is None),

@@ -162,6 +162,7 @@ class Sweep(_Published):
                 "dataset": m.run.dataset.name,
                 "net": m.run.net,
                 "architecture": m.run.net_options["architecture"],
+                "pretrained": "pretrained" in m.run.net_options,
                 "P": m.run.P,
                 "curves": [m.run.curves, m.run.digest],
                 "stability": {},

@@ -122,7 +122,7 @@ def collect(request: Request, runs: Iterable[Mapping[str, Any]], mark: str, out:
     def cells() -> Iterable[Any]:
         for run in runs:
             measured = {name: checked(made, "measure") for name, made in run["stability"].items()}
-            labels = {key: run[key] for key in ("dataset", "net", "architecture", "P")}
+            labels = {key: run[key] for key in ("dataset", "net", "architecture", "pretrained", "P")}
             yield labels, measured, checked(run["curves"], "train")
 
     sweep = merge(cells())

@@ -23,8 +23,8 @@ RUN_ATTRIBUTES = ("request", "digest", "wall_time_s", "device", "stage")
 def collect(cells: Iterable[tuple[dict[str, Any], "Mapping[str, xr.Dataset]", "xr.Dataset"]]) -> "xr.Dataset":
     """Merge runs into dimensions dataset, net, P, seed, state, …
 
-    cells: for each run its labels (dataset, net, architecture, P), its stability by observable ("output" with
-    dimensions (seed, state, …), perhaps "depth" and "dynamics") and its curves with (seed, epoch). Test error and
+    cells: for each run its labels (dataset, net, architecture, pretrained, P), its stability by observable ("output"
+    with dimensions (seed, state, …), perhaps "depth" and "dynamics") and its curves with (seed, epoch). Test error and
     training loss are those of the state measured: epoch 0 at init, and after training the epoch of the best test
     error, or the last. What runs of different P have at different times lies against a number, `record` or
     `snapshot`, with `epoch` and `snapshot_epoch` beside it; layers lie against theirs, with `layer_name` beside it.
@@ -33,7 +33,7 @@ def collect(cells: Iterable[tuple[dict[str, Any], "Mapping[str, xr.Dataset]", "x
     """
     import xarray as xr
 
-    parts, architectures, layers = [], {}, {}
+    parts, architectures, pretrained, layers = [], {}, {}, {}
     for labels, measured, curves in cells:
         stability = measured["output"]
         part = _without_collapsed(stability, curves).assign(_scores(curves, stability.attrs["trained_weights"]))
@@ -53,7 +53,7 @@ def collect(cells: Iterable[tuple[dict[str, Any], "Mapping[str, xr.Dataset]", "x
         part = part.drop_vars(shared).expand_dims({axis: [labels[axis]] for axis in AXES[:3]}).merge(companion)
         part.attrs = {key: value for key, value in stability.attrs.items() if key not in RUN_ATTRIBUTES}
         parts.append(part)
-        architectures[labels["net"]] = labels["architecture"]
+        architectures[labels["net"]], pretrained[labels["net"]] = labels["architecture"], labels["pretrained"]
         if "depth" in measured:
             layers[labels["net"]] = [str(name) for name in measured["depth"]["layer"].values]
     merged = xr.combine_by_coords(
@@ -68,7 +68,8 @@ def collect(cells: Iterable[tuple[dict[str, Any], "Mapping[str, xr.Dataset]", "x
     merged = _ordered(merged, parts)
     nets = [str(net) for net in merged["net"].values]
     merged = merged.assign_coords(
-        architecture=("net", [architectures[net] for net in nets], {"long_name": "architecture of each net"})
+        architecture=("net", [architectures[net] for net in nets], {"long_name": "architecture of each net"}),
+        pretrained=("net", [pretrained[net] for net in nets], {"long_name": "whether a net starts from given weights"}),
     )
     if layers:
         names = [[*layers.get(net, []), *[""] * merged.sizes["layer"]][: merged.sizes["layer"]] for net in nets]
@@ -86,7 +87,8 @@ def _beside_output(measured: "Mapping[str, xr.Dataset]", curves: "xr.Dataset") -
         words = {"long_name": "position of the layer in the order of execution", "units": "1"}
         parts.append(found.assign_coords(layer=("layer", np.arange(found.sizes["layer"]), words)))
     if "dynamics" in measured:
-        parts.append(_renamed(measured["dynamics"], "dynamics", "the output at each snapshot"))
+        found = _without_collapsed(measured["dynamics"], curves)
+        parts.append(_renamed(found, "dynamics", "the output at each snapshot"))
         parts.append(measured["dynamics"][["snapshot_step", "snapshot_epoch"]].astype(float))
         start = curves[["train_loss", "test_error"]].sel(epoch=0, drop=True)
         for name in ("train_loss", "test_error"):
@@ -125,9 +127,10 @@ def _over_seeds(merged: "xr.Dataset") -> dict[str, "xr.DataArray"]:
 
 
 def _without_collapsed(stability: "xr.Dataset", curves: "xr.Dataset") -> "xr.Dataset":
-    """NaN after training where a net collapsed to a constant output, whose stability says nothing."""
-    gone = curves["collapsed"] & (stability["state"] == "trained")
-    return stability.map(lambda v: v.where(~gone) if {"seed", "state"} <= set(v.dims) else v, keep_attrs=True)
+    """NaN where a net collapsed to a constant output, in all its states but the initial one, whenever it did."""
+    axis = "state" if "state" in stability.dims else "snapshot"
+    gone = curves["collapsed"] & (stability[axis] != stability[axis][0])
+    return stability.map(lambda v: v.where(~gone) if {"seed", axis} <= set(v.dims) else v, keep_attrs=True)
 
 
 def failed(sweep: "xr.Dataset") -> "xr.DataArray":

@@ -190,6 +190,24 @@ def test_signals_neither_explode_nor_vanish_at_initialisation(name):
         assert 0.03 < spread < 3
 
 
+def test_dropout_is_announced_where_there_is_some(name, net):
+    kinds = {type(m).__name__ for m in net.modules() if getattr(m, "p", 0) > 0}
+    assert ARCHITECTURES[name].dropout == bool(kinds & {"Dropout", "StochasticDepth"})
+    norms = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in net.modules())
+    assert ARCHITECTURES[name].batch_norm == norms
+
+
+@pytest.mark.parametrize("name", [name for name in ADAPTED if name != "googlenet"])
+def test_very_narrow_nets_still_work(name):
+    assert rs.build_net(name, 1, 10, 28, seed=0, width=0.01)(torch.randn(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_googlenet_takes_eighths():
+    assert rs.build_net("googlenet", 1, 10, 28, seed=0, width=0.125)(torch.randn(2, 1, 28, 28)).shape == (2, 10)
+    with pytest.raises(rs.InputError, match=r"googlenet: width 0\.3 is refused: a multiple of 0\.125 is needed"):
+        rs.build_net("googlenet", 1, 10, 28, width=0.3)
+
+
 def test_unknown_net_gets_the_list():
     with pytest.raises(rs.InputError, match=r"net 'lenett' is unknown; did you mean 'lenet'\? Known: alexnet, cnn"):
         rs.build_net("lenett")

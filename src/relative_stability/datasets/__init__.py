@@ -11,11 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from relative_stability.datasets.base import DATA, UNKNOWN, Facts, Samples
+from relative_stability.datasets.base import DATA, UNKNOWN, Facts, Samples, below
 from relative_stability.datasets.changes import CHANGES, changed, changed_facts
 from relative_stability.errors import InputError, nearest
 
-__all__ = ["DATA", "SOURCES", "UNKNOWN", "Facts", "Samples", "Source", "data_root", "facts", "load"]
+__all__ = ["DATA", "SOURCES", "UNKNOWN", "Facts", "Samples", "Source", "below", "data_root", "facts", "load"]
 
 
 class Source(NamedTuple):
@@ -42,7 +42,7 @@ SOURCES = {
 
 def data_root(setting: str | None = None) -> Path:
     """The folder of raw data: the config's `data_root`, else the environment variable, else `data` where one works."""
-    return Path(os.path.expanduser(setting or os.environ.get(DATA) or "data"))  # noqa: PTH111 - see `archive.place`
+    return below(Path(), setting or os.environ.get(DATA) or "data")
 
 
 def _source(name: str) -> Source:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from relative_stability.datasets.base import DATA
+from relative_stability.datasets.base import DATA, below
 from relative_stability.errors import InputError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -18,13 +18,13 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _UNREADABLE = (OSError, EOFError, RuntimeError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
 
 
-def place(root: Path, folder: str) -> Path:
-    """The folder or archive of this name below the root; an absolute path stands for itself."""
-    path = root / os.path.expanduser(folder)  # noqa: PTH111 - Path.expanduser fails for users that do not exist
+def place(root: Path, folder: str, hint: str = "") -> Path:
+    """The folder or archive of this name below the root."""
+    path = below(root, folder)
     if not path.exists():
         raise InputError(
-            f"folder {path} does not exist; give the path of a folder or archive, from data_root in the config or the "
-            f"environment variable {DATA}"
+            f"folder {path} does not exist{hint}; give the path of a folder or archive, from data_root in the config "
+            f"or the environment variable {DATA}"
         )
     if not path.is_dir() and not path.name.lower().endswith(ARCHIVES):
         raise InputError(f"{path} is neither a folder nor an archive ({', '.join(ARCHIVES)})")
@@ -86,7 +86,5 @@ def unpacked(path: Path) -> Iterator[Path]:
             else:
                 shutil.unpack_archive(path, temporary, "tar", filter="data")
         except _UNREADABLE as error:
-            raise InputError(
-                f"{path} cannot be unpacked ({error}); replace it by a whole copy without a password"
-            ) from None
+            raise InputError(f"{path} cannot be unpacked ({error}); put a whole one there, without password") from None
         yield Path(temporary)

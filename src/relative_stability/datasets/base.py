@@ -1,5 +1,7 @@
 """What a dataset is made of."""
 
+import os
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -33,3 +35,8 @@ class Samples(NamedTuple):
     class_names: tuple[str, ...]
     source: str
     normalization: str = "standardized"
+
+
+def below(root: Path, name: str) -> Path:
+    """A path from the folder of raw data; one that is absolute, or starts with ~, stands for itself."""
+    return root / os.path.expanduser(name)  # noqa: PTH111 - Path.expanduser fails for users that do not exist

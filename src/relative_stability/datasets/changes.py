@@ -4,6 +4,7 @@ Pictures first, in this order: grey, low-pass, high-pass, noise; then labels: me
 pixels are kept as float32 on the scale 0 to 1 and are not clipped.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,10 +30,11 @@ CHANGES = (
 def changed_facts(facts: Facts, grey: bool = False, merge_labels: Groups | None = None, **others: Any) -> Facts:
     """The sizes of a dataset after its changes."""
     for key in ("low_pass", "high_pass"):
-        if (others.get(key) or 0) > facts.image_size:
+        highest = math.sqrt(2) * (facts.image_size - 1)
+        if others.get(key) is not None and others[key] >= highest:
             raise InputError(
-                f"{key} = {others[key]} is refused: pictures of {facts.image_size} pixels have frequencies up to "
-                f"{facts.image_size} half waves a side"
+                f"{key} = {others[key]} is refused: the highest mode of pictures of {facts.image_size} pixels has "
+                f"√(i² + j²) = {highest:.1f}, so less is needed"
             )
     if grey:
         facts = facts._replace(channels=1)

@@ -16,6 +16,7 @@ from relative_stability.errors import InputError
 from relative_stability.logs import log
 from relative_stability.pictures import SUFFIXES, central_square, is_picture, read_picture
 
+TINY_IMAGENET = " (http://cs231n.stanford.edu/tiny-imagenet-200.zip, 240 MB, is not downloaded here)"
 TRAIN, TEST = "train", ("test", "val", "valid", "validation")
 
 
@@ -109,7 +110,7 @@ def load(
     `test_fraction` are drawn at random for the test split. tiny_imagenet: train/CLASS/images/… with val/images/… and
     val/val_annotations.txt.
     """
-    path = place(root, folder)
+    path = place(root, folder, TINY_IMAGENET if source == "tiny_imagenet" else "")
     found = _listing(path, test_fraction) if source == "imagefolder" else None
     with unpacked(path) as top:
         if found is None:

@@ -19,7 +19,8 @@ class Architecture(NamedTuple):
 
     family: the theory claims other things of `convolutional` nets, of `fully connected` ones and of a `transformer`;
     smallest: side of the smallest images that it takes, in pixels; batch_norm: whether its outputs depend on the mode
-    it is in; fixed: options of the function that the name stands for.
+    it is in; dropout: whether dropout or stochastic depth makes it another net at every training step; fixed: options
+    of the function that the name stands for.
     """
 
     module: str
@@ -27,34 +28,37 @@ class Architecture(NamedTuple):
     family: str
     smallest: int = 1
     batch_norm: bool = False
+    dropout: bool = False
     fixed: Mapping[str, Any] = {}
 
 
 CONVOLUTIONAL, FULLY_CONNECTED, TRANSFORMER = "convolutional", "fully connected", "transformer"
 
 
-def _adapted(function: str, batch_norm: bool = True, smallest: int = 8, **fixed: Any) -> Architecture:
-    return Architecture("adapted", function, CONVOLUTIONAL, smallest, batch_norm, fixed)
+def _adapted(
+    function: str, batch_norm: bool = True, smallest: int = 8, dropout: bool = False, **fixed: Any
+) -> Architecture:
+    return Architecture("adapted", function, CONVOLUTIONAL, smallest, batch_norm, dropout, fixed)
 
 
 def _vgg(depth: int, batch_norm: bool) -> Architecture:
     fixed = {"depth": depth, "batch_norm": batch_norm}
-    return Architecture("adapted", "vgg", CONVOLUTIONAL, 16, batch_norm, fixed)
+    return Architecture("adapted", "vgg", CONVOLUTIONAL, 16, batch_norm, fixed=fixed)
 
 
 ARCHITECTURES = {
-    "alexnet": _adapted("alexnet", batch_norm=False, smallest=16),
+    "alexnet": _adapted("alexnet", batch_norm=False, smallest=16, dropout=True),
     "cnn": Architecture("convolutional", "cnn", CONVOLUTIONAL, smallest=4, batch_norm=True),
-    "convnext_tiny": _adapted("convnext_tiny", batch_norm=False, smallest=16),
+    "convnext_tiny": _adapted("convnext_tiny", batch_norm=False, smallest=16, dropout=True),
     "densenet121": _adapted("densenet121"),
-    "efficientnet_b0": _adapted("efficientnet_b0"),
+    "efficientnet_b0": _adapted("efficientnet_b0", dropout=True),
     "fc": Architecture("fully_connected", "fc", FULLY_CONNECTED),
     "fc2": Architecture("fully_connected", "fc", FULLY_CONNECTED, fixed={"depth": 2}),
     "fc4": Architecture("fully_connected", "fc", FULLY_CONNECTED, fixed={"depth": 4}),
     "fc6": Architecture("fully_connected", "fc", FULLY_CONNECTED, fixed={"depth": 6}),
-    "googlenet": _adapted("googlenet"),
+    "googlenet": _adapted("googlenet", dropout=True),
     "lenet": Architecture("convolutional", "lenet", CONVOLUTIONAL, smallest=12),
-    "mobilenet_v2": _adapted("mobilenet_v2"),
+    "mobilenet_v2": _adapted("mobilenet_v2", dropout=True),
     "one_hidden": Architecture("fully_connected", "one_hidden", FULLY_CONNECTED),
     "regnet": _adapted("regnet"),
     "resnet18": _adapted("resnet", depth=18),

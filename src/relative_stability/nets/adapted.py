@@ -1,8 +1,8 @@
 """torchvision's nets, with stems for images of 16 to 64 pixels in place of those for 224.
 
 A stem made for photographs divides the side by four or more at once. Here the first convolution keeps every pixel
-(ConvNeXt and ViT, which have no other reduction, take patches of 2, and 4 or 8), poolings of the stem are left out,
-and what follows is torchvision's own, initialised by its own rules. `width` multiplies every number of channels.
+(ConvNeXt and ViT, which have no other reduction, take patches of 2, and 4 or 8), poolings of a stem of 7×7 are left
+out, and what follows is torchvision's own, initialised by its own rules. `width` multiplies every number of channels.
 
 Stages that are left out are empty Sequentials, which `layers.blocks` passes over.
 """
@@ -31,6 +31,8 @@ from torchvision.models.googlenet import BasicConv2d, Inception, InceptionAux
 from torchvision.models.regnet import BlockParams
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.vgg import cfgs, make_layers
+
+from relative_stability.errors import InputError
 
 RESNETS: dict[int, tuple[Any, list[int]]] = {
     18: (BasicBlock, [2, 2, 2, 2]),
@@ -80,7 +82,7 @@ def vgg(
 ) -> nn.Module:
     """VGG (Simonyan & Zisserman 2015, arXiv 1409.1556) with a global average and one linear layer at the end.
 
-    Its five poolings need 32 pixels; smaller images are padded with zeros to 32, by the first convolution.
+    Its five poolings need 32 pixels; smaller images are padded with zeros to 32 (or 33), by the first convolution.
     """
     layout = [_channels(c, width) if isinstance(c, int) else c for c in cfgs[VGGS[depth]]]
     features = make_layers(layout, batch_norm)
@@ -141,8 +143,13 @@ def googlenet(in_channels: int, num_outputs: int, image_size: int, width: float 
     width: a multiple of 1/8, which keeps every number of channels whole.
     """
 
+    if (8 * width) % 1:
+        raise InputError(
+            f"googlenet: width {width} is refused: a multiple of 0.125 is needed, which keeps channels whole"
+        )
+
     def scaled(block: Any, *numbers: int, **options: Any) -> nn.Module:
-        return block(*(round(number * width) for number in numbers), **options)
+        return block(*(_channels(number, width) for number in numbers), **options)
 
     blocks: list[Any] = [partial(scaled, BasicConv2d), partial(scaled, Inception), InceptionAux]
     net = GoogLeNet(num_outputs, aux_logits=False, init_weights=True, blocks=blocks)
@@ -182,7 +189,7 @@ def regnet(in_channels: int, num_outputs: int, image_size: int, width: float = 1
     eights = max(1, round(48 * width / 8))
     blocks = BlockParams.from_init_params(16, 8 * eights, 27.89 * width, 2.09, 8, se_ratio=0.25)
     blocks.strides[0] = 1
-    stem = _channels(32, width)
+    stem = max(8, _channels(32, width))  # narrower ones leave its squeezing layers empty
     net = RegNet(blocks, num_outputs, stem)
     net.stem[0] = _first(in_channels, stem)
     return net

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from relative_stability.datasets.prepared import Prepared
+from relative_stability.logs import log
 from relative_stability.nets import build_net
 from relative_stability.randomness import generator, seeded_globally
 from relative_stability.training.augmentation import build_augmentation
@@ -106,15 +107,14 @@ class _Split:
         model.train()
         return outputs
 
-    def collapsed(self, model: nn.Module, objective: Objective) -> bool:
-        """Whether the model has learnt nothing of these samples, as one whose neurons have died.
+    def collapsed(self, model: nn.Module) -> bool:
+        """Whether the output of the model has become a constant, as that of one whose neurons have died.
 
-        It gives all of them one class, though they have several, with a loss no lower than a constant output reaches.
+        That is, over samples of several classes it varies by less than 1e-4 of its size.
         """
-        outputs = objective.outputs(self.raw(model), self.initial)
-        least = objective.constant(self.labels)
-        one_class = len(objective.predicted(outputs).unique()) == 1
-        return one_class and float(objective.value(outputs, self.labels)) >= least * (1 - 1e-5) > 0
+        outputs = self.raw(model).double()
+        varies = (outputs - outputs.mean(0)).norm()
+        return len(self.labels.unique()) > 1 and bool(varies <= 1e-4 * outputs.norm())
 
     def scores(self, model: nn.Module, objective: Objective) -> tuple[float, float]:
         """Mean loss and error."""
@@ -136,7 +136,7 @@ def train_seed(
     report: Callable[[int, float, float], None] = lambda epoch, loss, error: None,
     pretrained: Path | None = None,
 ) -> Trained:
-    """Train from scratch. net, options: as in a run's configuration; report: called at every recorded epoch.
+    """Train from one seed. net, options: as in a run's configuration; report: called at every recorded epoch.
 
     pretrained: file of weights to start from, in place of the seed's initialisation (of all but a last layer for
     another number of classes).
@@ -144,7 +144,8 @@ def train_seed(
     """
     model = make_net(net, data, options["loss"], seed)
     if pretrained is not None:
-        load_weights(model, pretrained, new_head=True)
+        new_head = load_weights(model, pretrained, new_head=True)
+        log.info("seed %d starts from %s%s", seed, pretrained, ", with a last layer at random" if new_head else "")
     with seeded_globally(seed, "dropout", device=device):  # dropout and stochastic depth take no generator
         return _trained(model.to(device), data, P, options, seed, device, report)
 
@@ -206,7 +207,7 @@ def _trained(
                 best, weights["best"] = record, weights["last"]
     missing = moments[len(snapshots) :]
     snapshots += [Snapshot(step, math.nan, math.nan, None) for step in missing]
-    collapsed = diverged is None and train.collapsed(model, objective)
+    collapsed = diverged is None and train.collapsed(model)
     return Trained(losses, errors, best, weights, diverged, snapshots, collapsed)
 
 

@@ -34,25 +34,10 @@ class Objective(NamedTuple):
             loss = functional.cross_entropy(outputs, labels)
         return loss if self.alpha is None else loss / self.alpha**2
 
-    def constant(self, labels: Tensor) -> float:
-        """The least mean loss that one and the same output for all samples reaches: the entropy of the labels.
-
-        For the hinge loss twice the fraction of the rarer class.
-        """
-        share = labels.bincount().double() / len(labels)
-        if self.loss == "hinge":
-            loss = float(2 * min(share[0], 1 - share[0]))
-        else:
-            loss = float(torch.special.entr(share).sum())
-        return loss if self.alpha is None else loss / self.alpha**2
-
-    def predicted(self, outputs: Tensor) -> Tensor:
-        """The class that each output says, (B,)."""
-        return (outputs[:, 0] > 0).long() if self.loss == "hinge" else outputs.argmax(1)
-
     def errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Which samples are classified wrongly, (B,) bool; an output that is not a number is always wrong."""
-        return (self.predicted(outputs) != labels) | ~torch.isfinite(outputs).all(1)
+        predicted = (outputs[:, 0] > 0).long() if self.loss == "hinge" else outputs.argmax(1)
+        return (predicted != labels) | ~torch.isfinite(outputs).all(1)
 
 
 def output_count(loss: str, classes: int) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relative_stability.datasets.base import below
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.logs import log
 from relative_stability.store import Variable
@@ -28,7 +29,7 @@ def train_run(
     """
     options, P = request["training"], request["P"]
     named = request["net"].get("pretrained")
-    pretrained = None if named is None else data_root / named
+    pretrained = None if named is None else below(data_root, named)
     trained = []
     for seed in seeds:
 
@@ -44,7 +45,7 @@ def train_run(
             )
         if result.collapsed:
             log.warning(
-                "seed %d collapsed: it gives every training sample one class, at a loss of %.4g; it enters no average",
+                "seed %d collapsed: its output is the same for every sample, at a loss of %.4g; it enters no average",
                 seed,
                 result.train_loss[-1],
             )
@@ -68,7 +69,7 @@ def _curves(seeds: range, epochs: list[int], trained: list[Trained], steps_an_ep
             ("seed",), column([epochs[t.best] for t in trained]), "epoch of the best test error", "epoch"
         ),
         "collapsed": Variable(
-            ("seed",), np.array([t.collapsed for t in trained]), "whether the net gives all one class"
+            ("seed",), np.array([t.collapsed for t in trained]), "whether the output became a constant"
         ),
         "diverged_epoch": Variable(("seed",), column(diverged), "epoch at which the loss was not finite", "epoch"),
         **(_snapshot_curves(trained, steps_an_epoch) if trained[0].snapshots else {}),
