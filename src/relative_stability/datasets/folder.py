@@ -123,7 +123,7 @@ def load(
         images = np.empty((len(found.paths), channels, image_size, image_size), np.uint8)
         sizes: Counter[tuple[int, int]] = Counter()
         for out, name in zip(images, found.paths, strict=True):
-            picture = read_picture(top / name, channels, called=f"{path}: {name}")
+            picture = read_picture(top / name, channels, called="" if path.is_dir() else f"{path}: {name}")
             sizes[picture.size] += 1
             pixels = np.asarray(central_square(picture, image_size)).reshape(image_size, image_size, channels)
             out[...] = pixels.transpose(2, 0, 1)
