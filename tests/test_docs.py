@@ -82,6 +82,29 @@ def test_the_dataset_of_the_page_works_as_it_is_written(root, tmp_path, monkeypa
     assert (flat == (samples.labels == 0)).mean() > 0.9  # but for those that fill the image
 
 
+def test_the_net_of_the_page_works_as_it_is_written(root, tmp_path, monkeypatch):
+    import torch
+
+    import relative_stability as rs
+    from relative_stability import nets
+    from relative_stability.config import Schema
+
+    page = (root / "docs/datasets-and-nets.md").read_text()
+    code, line, options = re.findall(r"```(?:python|yaml)\n(.*?)```", page[page.index("### Add a net") :], re.DOTALL)
+    (tmp_path / "tiny.py").write_text(code)
+    monkeypatch.setattr(nets, "__path__", [*nets.__path__, str(tmp_path)])
+    entry = eval(f"{{{line}}}", dict(vars(nets)))
+    monkeypatch.setattr(nets, "ARCHITECTURES", {**nets.ARCHITECTURES, **entry})
+    for size in (entry["tiny"].smallest, 28):
+        assert rs.build_net("tiny", 2, 3, size, width=0.5)(torch.randn(4, 2, size, size)).shape == (4, 3)
+    with pytest.raises(rs.InputError, match="the smallest it takes is 5"):
+        rs.build_net("tiny", 2, 3, 4)
+    text = (root / "workflow/schemas/config.schema.yaml").read_text()
+    (tmp_path / "schema.yaml").write_text(text.replace("\n  nets:\n    fc:", f"\n  nets:\n{options}    fc:"))
+    known = Schema(tmp_path / "schema.yaml").part("nets", "tiny")["properties"]
+    assert set(known) == {"width", "training", "pretrained"}
+
+
 def test_the_pages_configs_are_valid(root, schema):
     import yaml
 
@@ -120,9 +143,10 @@ def test_weights_of_a_run_are_taken_as_the_page_says(root, finished, tmp_path):
     (run,) = finished.path.glob("results/training/digits/cnn/P64/seeds0-1.*.safetensors")
     code = code.replace("results/training/digits/cnn/P64/seeds0-1.safetensors", str(run))
     assert str(run) in code
+    (tmp_path / "data").mkdir()
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     net = rs.build_net("cnn", 1, 10, 12, width=0.5)
-    assert load_weights(net, tmp_path / "start.safetensors", new_head=True) is False
+    assert load_weights(net, tmp_path / "data/start.safetensors", new_head=True) is False
 
 
 def test_datasets_on_the_page_are_those_of_the_library(root):

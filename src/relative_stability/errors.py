@@ -17,7 +17,8 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     "did you mean 'lenet'? Known: fc, lenet"
     """
     known = sorted(choices)
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    same = [choice for choice in known if choice.casefold() == word.casefold()]
+    close = same or get_close_matches(word, known, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]!r}? " if close else ""
     if len(known) > LISTED:
         near = get_close_matches(word, known, n=LISTED // 4, cutoff=0.3)

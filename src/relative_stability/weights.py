@@ -46,7 +46,7 @@ def load_weights(net: "nn.Module", path: Path, new_head: bool = False) -> bool:
         if name in tensors and tensors[name].shape != wanted[name].shape:
             raise InputError(
                 f"weights {path} do not fit the net: {name!r} is {tuple(tensors[name].shape)} there and "
-                f"{tuple(wanted[name].shape)} in the net; are channels, classes and width the same?"
+                f"{tuple(wanted[name].shape)} in the net; are channels, classes, width and image size the same?"
             )
     net.load_state_dict(tensors, strict=False)
     for counter in (name for name in wanted if name.endswith("num_batches_tracked") and name not in tensors):

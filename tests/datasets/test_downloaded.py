@@ -139,6 +139,9 @@ def test_a_damaged_file_is_named_with_what_to_do(source, made):
 def test_without_internet_the_files_and_their_place_are_named(source, tmp_path, monkeypatch):
     MAKERS[source](tmp_path / "data", monkeypatch)
     names = [path.name for path in files(tmp_path / "data")]
+    with pytest.raises(InputError, match=r"data_root .*/empty does not exist; make this folder, or correct"):
+        datasets.load(source, tmp_path / "empty")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError) as caught:
         datasets.load(source, tmp_path / "empty")
     said = str(caught.value)
@@ -152,6 +155,7 @@ def test_without_internet_the_files_and_their_place_are_named(source, tmp_path, 
 def mirror(tmp_path, monkeypatch):
     """The folder of a server that offers MNIST, beside another one that does not answer."""
     make_mnist(tmp_path / "there", monkeypatch)
+    (tmp_path / "here").mkdir()
     place = tmp_path / "there/MNIST/raw"
     handler = partial(SimpleHTTPRequestHandler, directory=place)
     monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from relative_stability.datasets.base import Facts, Samples
-from relative_stability.errors import InputError
+from relative_stability.errors import InputError, nearest
 
 Groups = str | Sequence[Sequence[int | str]]
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow turns colour into grey
@@ -149,7 +149,7 @@ def _groups(merge_labels: Groups, names: Sequence[str]) -> list[list[int]]:
     for group in merge_labels:
         for label in group:
             if label not in numbers:
-                raise InputError(f"merge_labels: there is no class {label!r}; the {count} classes are {_some(names)}")
+                raise InputError(f"merge_labels: there is no class {label!r}; {nearest(str(label), names)}")
         found.append([numbers[label] for label in group])
     flat = [c for group in found for c in group]
     twice = next((c for c in flat if flat.count(c) > 1), None)
@@ -159,7 +159,3 @@ def _groups(merge_labels: Groups, names: Sequence[str]) -> list[list[int]]:
     if missing:
         raise InputError(f"merge_labels: class {missing[0]!r} stands in no group; every class must stand in one")
     return found
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (" and others" if len(names) > 20 else "")

@@ -106,6 +106,11 @@ def _check_or_download(source: str, root: Path, file: File, needed: Sequence[str
 def _download(source: str, path: Path, file: File, root: Path, needed: Sequence[str]) -> None:
     from torchvision.datasets.utils import download_url
 
+    if not root.is_dir() and root != Path("data"):  # a slip of the pen makes no folders
+        raise InputError(
+            f"data_root {root} does not exist; make this folder, or correct data_root in the config or the environment "
+            f"variable {DATA}"
+        )
     reasons = []
     for url in file.urls:
         log.info("downloading %s to %s", url, path)

@@ -69,6 +69,8 @@ def draw(numbers: xr.Dataset) -> "Figure":
             log_axis(axes, "x")
             log_axis(axes, "y")
     left = numbers.attrs["failed"]
-    text = f"{numbers.attrs['where']}; a point is one seed, larger for larger P; r: correlation of logs [95 % interval]"
+    known = any(np.isfinite(numbers[f"correlation_{quantity}"].sel(estimate="lower")).any() for quantity in ORDER)
+    interval = " [95 % interval]" if known else ""
+    text = f"{numbers.attrs['where']}; a point is one seed, larger for larger P; r: correlation of logs{interval}"
     legend_below(figure, panels[0, 0], text + (f"; {left} diverged or collapsed" if left else ""))
     return figure

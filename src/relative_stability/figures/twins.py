@@ -66,7 +66,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
         for column, axes in enumerate(sample):
             picture = np.clip(pixels.values[row, column], 0, 1)
             grey = picture.shape[-1] == 1
-            axes.imshow(picture[..., 0] if grey else picture, cmap="gray_r" if grey else None, vmin=0, vmax=1)
+            axes.imshow(picture[..., 0] if grey else picture, cmap="gray" if grey else None, vmin=0, vmax=1)
             axes.set(xticks=[], yticks=[])
             if row == 0:
                 axes.set_title(str(numbers["title"].values[column]), fontsize="small")

@@ -45,7 +45,8 @@ def train_run(
             )
         if result.collapsed:
             log.warning(
-                "seed %d collapsed: its output is the same for every sample, at a loss of %.4g; it enters no average",
+                "seed %d collapsed: its output is the same for every sample, at a loss of %.4g; it enters no average. "
+                "Another learning_rate may help",
                 seed,
                 result.train_loss[-1],
             )
