@@ -50,7 +50,7 @@ def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expec
         ("src/relative_stability/figures/style.py", "# Colour-blind safe", "# Safe", {}),
         ("src/relative_stability/claims.py", "MIN_NETS = 5", "MIN_NETS = 2", {"check_claims": 1}),
         ("src/relative_stability/training/engine.py", "# stays on the device", "# on the device", {}),
-        ("src/relative_stability/training/engine.py", "Train from scratch.", "Train.", {}),
+        ("src/relative_stability/training/engine.py", "Train from one seed.", "Train.", {}),
         ("src/relative_stability/versions.py", '"train": 2', '"train": 3', {"train": 6, "measure": 6, "collect": 2, "figure": 3, "check_claims": 1}),
         ("src/relative_stability/versions.py", '"measure": 2', '"measure": 3', {"measure": 6, "collect": 2, "figure": 3, "check_claims": 1}),
         ("src/relative_stability/versions.py", '"collect": 3', '"collect": 4', {"collect": 2, "figure": 3, "check_claims": 1}),
