@@ -289,7 +289,7 @@ def test_an_archive_with_a_train_folder_alone_is_refused_as_the_folder_is(tmp_pa
 def test_names_that_lead_out_of_an_archive_are_refused(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "f.zip", "w") as archive:
         archive.writestr(name.replace("\\\\", "\\"), b"x")
-    with pytest.raises(InputError, match=r"which leads out of it; pack it again with plain names"):
+    with pytest.raises(InputError, match=r"which is no plain path inside it; rename it, or pack it again"):
         facts(tmp_path, "f.zip")
 
 

@@ -43,7 +43,7 @@ def names(path: Path) -> list[str]:
     for name in found:
         parts = name.split("/")
         if name.startswith("/") or ".." in parts or "\\" in name:
-            raise InputError(f"{path} holds the name {name!r}, which leads out of it; pack it again with plain names")
+            raise InputError(f"{path} holds the name {name!r}, which is no plain path inside it; rename it, or pack it again")
         try:
             name.encode()
         except UnicodeEncodeError:
@@ -75,7 +75,7 @@ def _in_archive(path: Path) -> list[str]:
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[Path]:
-    """The folder, or a temporary one with what the archive holds. Call `names` before: it refuses what leads out."""
+    """The folder, or a temporary one with what the archive holds, but for what would lead out of it."""
     if path.is_dir():
         yield path
         return
