@@ -43,7 +43,9 @@ def names(path: Path) -> list[str]:
     for name in found:
         parts = name.split("/")
         if name.startswith("/") or ".." in parts or "\\" in name:
-            raise InputError(f"{path} holds the name {name!r}, which is no plain path inside it; rename it, or pack it again")
+            raise InputError(
+                f"{path} holds the name {name!r}, which is no plain path inside it; rename it, or pack it again"
+            )
         try:
             name.encode()
         except UnicodeEncodeError:
