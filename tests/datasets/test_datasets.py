@@ -61,6 +61,14 @@ def test_labels_of_the_linear_model_depend_on_the_first_input_alone():
     assert datasets.load("stripe", **LINEAR).labels.mean() == pytest.approx(0.5, abs=0.03)
 
 
+def test_labels_of_the_cylinder_depend_on_the_distance_from_its_axis():
+    samples = datasets.load("cylinder", **LINEAR)
+    distance = np.hypot(samples.images[:, 0, 0, 0], samples.images[:, 1, 0, 0])
+    assert distance[samples.labels == 0].max() < np.sqrt(2 * np.log(2)) < distance[samples.labels == 1].min()
+    assert samples.labels.mean() == pytest.approx(0.5, abs=0.03)  # ‖x_∥‖ is more than this with probability ½
+    assert datasets.facts("cylinder", **LINEAR).uninformative == (2, 3, 4)
+
+
 def test_stored_and_opened(tmp_path, source):
     facts, samples = datasets.facts(source, **OPTIONS[source]), datasets.load(source, **OPTIONS[source])
     write_prepared(tmp_path / "d.nc", samples, facts, {"digest": "abc"})
