@@ -1,4 +1,4 @@
-"""The one kind of error that is the reader's to mend, and how a near miss is named."""
+"""The one kind of error that is the reader's to mend, how a near miss is named, and what is no error at all."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,6 +8,10 @@ LISTED = 40  # more words than this are no help
 
 class InputError(ValueError):
     """Bad input, in one sentence: the key, file or value, what was expected, and what to do."""
+
+
+class Stopped(Exception):
+    """A signal, which the argument names, asked to leave; what was done is kept."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

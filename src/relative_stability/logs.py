@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from relative_stability.errors import InputError
+from relative_stability.errors import InputError, Stopped
 from relative_stability.provenance import software
 
 log = logging.getLogger("relative_stability")
@@ -41,6 +41,9 @@ def job_log(path: str, title: str) -> Iterator[logging.Logger]:
             yield log
     except InputError as error:
         log.error("%s", error)
+        raise SystemExit(1) from None
+    except Stopped as stopped:
+        log.error("stopped by %s; what was done is kept, and the next start goes on from there", stopped)
         raise SystemExit(1) from None
     except Exception:
         log.exception("failed; the whole traceback is also in %s", path)

@@ -18,7 +18,8 @@ from relative_stability.logs import log
 from relative_stability.measurement import build_families, stability_variables
 from relative_stability.perturbations import DISPLACING
 from relative_stability.store import Variable
-from relative_stability.training.run import Weights, load_net, snapshot_state
+from relative_stability.training.records import snapshot_state
+from relative_stability.training.run import Weights, load_net
 
 STATES = ("init", "trained")
 # Options that joined later, and are not in a request where they have these values.

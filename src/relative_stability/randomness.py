@@ -33,8 +33,13 @@ def seeded_globally(seed: int, *stream: int | str, device: torch.device | None =
     """
     cuda = device is not None and device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if cuda else []):
-        torch.default_generator.manual_seed(stream_seed(seed, *stream))
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(stream_seed(seed, *stream))
+        seed_globally(seed, *stream, device=device)
         yield
+
+
+def seed_globally(seed: int, *stream: int | str, device: torch.device | None = None) -> None:
+    """Seed torch's global generators again, inside a block of `seeded_globally`."""
+    torch.default_generator.manual_seed(stream_seed(seed, *stream))
+    if device is not None and device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(stream_seed(seed, *stream))

@@ -92,6 +92,11 @@ class Run(_Result):
     def weights(self) -> str:
         return f"{RESULTS}/training/{self.place}.{self.digest}.safetensors"
 
+    @property
+    def checkpoints(self) -> str:
+        """Folder of what an unfinished training has left, of no rule's output: Snakemake deletes those on failure."""
+        return f"{RESULTS}/checkpoints/{self.digest}"
+
 
 @dataclass(frozen=True)
 class Measurement(_Result):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from relative_stability.errors import InputError
+from relative_stability.logs import log
 from relative_stability.provenance import hardware, software
 from relative_stability.results import digest as digest_of
 from relative_stability.store import as_json, expect, open_dataset, write
@@ -34,6 +35,8 @@ def _device(name: str, threads: int) -> Any:
     import torch
 
     torch.set_num_threads(threads)
+    # On a GPU torch rounds the factors of convolutions to 10 bits by itself, as much as a small displacement changes.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: cuda is asked for and torch sees no GPU; use auto or cpu, or ask for a GPU node")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
@@ -60,20 +63,51 @@ def train(
     weights: str,
     device: str,
     threads: int,
+    checkpoints: str,
+    engine: Mapping[str, Any],
     data_root: str = "",
 ) -> None:
-    """A run: curves as netCDF, weights as safetensors. data_root: folder of raw data, and of pretrained weights."""
+    """A run: curves as netCDF, weights as safetensors.
+
+    checkpoints: side folder of this run alone, which is gone when the run is done. engine: how to train, see
+    `Execution`. data_root: folder of raw data, and of pretrained weights.
+    """
     from relative_stability.datasets.prepared import open_prepared
     from relative_stability.grid import parse_seeds
     from relative_stability.store import write_tensors
-    from relative_stability.training.run import train_run
+    from relative_stability.training.checkpoints import Checkpoints
+    from relative_stability.training.lock import locked
+    from relative_stability.training.run import Execution, train_run
 
     started, where = time.monotonic(), _device(device, threads)
-    data = open_prepared(dataset, digest_of(request["dataset"]))
-    records, tensors = train_run(request, data, parse_seeds(request["seeds"]), where, Path(data_root))
-    attributes = {**_attributes(request, digest, started), **hardware(str(where))}
-    write_tensors(weights, tensors, {"digest": digest, "request": as_json(request)})
-    write(curves, records, attributes)
+    execution = Execution(**engine)
+    side = Checkpoints(Path(checkpoints), digest, execution.checkpoint_minutes)
+    with side.listening(), locked(side.folder, side.heed) as waited:
+        if waited and _made(curves, weights, digest):
+            log.info("the process that this one waited for has finished the run")
+            side.clear()
+            return
+        try:
+            data = open_prepared(dataset, digest_of(request["dataset"]))
+            seeds = parse_seeds(request["seeds"])
+            trained = train_run(request, data, seeds, where, Path(data_root), execution, side)
+            attributes = {**_attributes(request, digest, started), **hardware(str(where)), **trained.attributes}
+            write_tensors(weights, trained.weights, {"digest": digest, "request": as_json(request)})
+            write(curves, trained.curves, attributes)
+            side.clear()
+        finally:
+            side.clear_if_empty()
+
+
+def _made(curves: str, weights: str, digest: str) -> bool:
+    """Whether both files of a run are there and whole."""
+    from relative_stability.store import read_attributes, read_tensors
+
+    try:
+        made = [read_attributes(curves), read_tensors(weights)[1]]
+    except InputError:
+        return False
+    return all(attributes.get("digest") == digest for attributes in made)
 
 
 def measure(

@@ -6,8 +6,9 @@ file opens with `xr.open_dataset` all the same.
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,22 +37,43 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name when the block ends well, and is removed when it fails.
 
     A killed process leaves the old file or none, never half of one. What it leaves under the temporary name is
-    cleared by the next writer of the same file.
+    cleared by the next writer of the same file. Raises InputError where the disk is full or refuses.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     stem = f".{path.name}.{os.uname().nodename}"  # on a shared disk, only the writer's own host can tell if it lives
-    for leftover in path.parent.glob(f"{stem}.*.tmp"):
-        if abandoned(leftover):
-            leftover.unlink(missing_ok=True)
     temporary = path.with_name(f"{stem}.{os.getpid()}.tmp")
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f"{stem}.*.tmp"):
+            if abandoned(leftover):
+                leftover.unlink(missing_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            with suppress(NotADirectoryError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writable(path: str | Path) -> Iterator[None]:
+    """Turn what a disk says inside the block into one sentence that names the file and the space that is left."""
+    from safetensors import SafetensorError
+
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("NetCDF"):
+            raise
+        folder = next(parent for parent in Path(path).absolute().parents if parent.is_dir())
+        free = shutil.disk_usage(folder).free / 1e6
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{path} cannot be written ({reason}); {free:,.1f} MB are free there: make room, or make the folder "
+            "writable, and start again"
+        ) from error
 
 
 def abandoned(temporary: Path) -> bool:

@@ -18,6 +18,8 @@ rule train:
     params:
         request=lambda w: grid.find(w.digest).json,
         device=grid.device,
+        checkpoints=lambda w: grid.find(w.digest).checkpoints,
+        engine=grid.engine,
         data_root=grid.data_root,
     message:
         "train {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds}"

@@ -12,5 +12,7 @@ with job_log(snakemake.log[0], f"train {snakemake.output.curves}"):
         weights=snakemake.output.weights,
         device=snakemake.params.device,
         threads=snakemake.threads,
+        checkpoints=snakemake.params.checkpoints,
+        engine=json.loads(snakemake.params.engine),
         data_root=snakemake.params.data_root,
     )

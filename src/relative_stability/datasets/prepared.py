@@ -90,12 +90,15 @@ class Prepared(NamedTuple):
     classes: int
     uninformative: tuple[int, ...]
 
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """(scale, shift), each (C, 1, 1): pixels as stored, times scale plus shift, are those that nets see."""
+        full = 255 if self.images.dtype == torch.uint8 else 1
+        return 1 / (full * self.std), -self.mean / self.std
+
     def seen(self, indices: Tensor, device: torch.device) -> Tensor:
         """Samples as nets see them: (B, C, n, n), float32, normalised, channels last where that is faster."""
-        images = self.images[indices].to(device)
-        if images.dtype == torch.uint8:
-            images = images.float() / 255
-        return (images - self.mean.to(device)) / self.std.to(device)
+        scale, shift = self.affine()
+        return self.images[indices].to(device).float().mul(scale.to(device)).add(shift.to(device))
 
     def training_subset(self, P: int, seed: int) -> Tensor:
         """Indices of P training samples: the first P of one shuffle for each seed, so that subsets are nested."""

@@ -19,8 +19,9 @@ class Architecture(NamedTuple):
 
     family: the theory claims other things of `convolutional` nets, of `fully connected` ones and of a `transformer`;
     smallest: side of the smallest images that it takes, in pixels; batch_norm: whether its outputs depend on the mode
-    it is in; dropout: whether dropout or stochastic depth makes it another net at every training step; fixed: options
-    of the function that the name stands for.
+    it is in; dropout: whether dropout or stochastic depth makes it another net at every training step; stacks: whether
+    its own forward takes the weights of S nets, (S, …), with images (S, B, C, n, n); fixed: options of the function
+    that the name stands for.
     """
 
     module: str
@@ -29,6 +30,7 @@ class Architecture(NamedTuple):
     smallest: int = 1
     batch_norm: bool = False
     dropout: bool = False
+    stacks: bool = False
     fixed: Mapping[str, Any] = {}
 
 
@@ -38,7 +40,11 @@ CONVOLUTIONAL, FULLY_CONNECTED, TRANSFORMER = "convolutional", "fully connected"
 def _adapted(
     function: str, batch_norm: bool = True, smallest: int = 8, dropout: bool = False, **fixed: Any
 ) -> Architecture:
-    return Architecture("adapted", function, CONVOLUTIONAL, smallest, batch_norm, dropout, fixed)
+    return Architecture("adapted", function, CONVOLUTIONAL, smallest, batch_norm, dropout, fixed=fixed)
+
+
+def _fully_connected(function: str, **fixed: Any) -> Architecture:
+    return Architecture("fully_connected", function, FULLY_CONNECTED, stacks=True, fixed=fixed)
 
 
 def _vgg(depth: int, batch_norm: bool) -> Architecture:
@@ -52,14 +58,14 @@ ARCHITECTURES = {
     "convnext_tiny": _adapted("convnext_tiny", batch_norm=False, smallest=16, dropout=True),
     "densenet121": _adapted("densenet121"),
     "efficientnet_b0": _adapted("efficientnet_b0", dropout=True),
-    "fc": Architecture("fully_connected", "fc", FULLY_CONNECTED),
-    "fc2": Architecture("fully_connected", "fc", FULLY_CONNECTED, fixed={"depth": 2}),
-    "fc4": Architecture("fully_connected", "fc", FULLY_CONNECTED, fixed={"depth": 4}),
-    "fc6": Architecture("fully_connected", "fc", FULLY_CONNECTED, fixed={"depth": 6}),
+    "fc": _fully_connected("fc"),
+    "fc2": _fully_connected("fc", depth=2),
+    "fc4": _fully_connected("fc", depth=4),
+    "fc6": _fully_connected("fc", depth=6),
     "googlenet": _adapted("googlenet", dropout=True),
     "lenet": Architecture("convolutional", "lenet", CONVOLUTIONAL, smallest=12),
     "mobilenet_v2": _adapted("mobilenet_v2", dropout=True),
-    "one_hidden": Architecture("fully_connected", "one_hidden", FULLY_CONNECTED),
+    "one_hidden": _fully_connected("one_hidden"),
     "regnet": _adapted("regnet"),
     "resnet18": _adapted("resnet", depth=18),
     "resnet34": _adapted("resnet", depth=34),

@@ -64,8 +64,8 @@ def temperature_range(n: int, cut: int) -> tuple[float, float]:
     return 1 / (math.pi * n**2 * log_cut), 4 / (math.pi**3 * cut**2 * log_cut)
 
 
-def check_displacements(displacements: Sequence[float], n: int, cut: int) -> list[str]:
-    """One warning sentence that names the displacements outside the useful range, or none.
+def check_displacements(displacements: Sequence[float], n: int, cut: int, used: str = "measured") -> list[str]:
+    """One warning sentence that names the displacements outside the useful range, or none. used: what they are for.
 
     Raises InputError where that range is empty or the modes cannot be drawn on n points.
     """
@@ -77,5 +77,5 @@ def check_displacements(displacements: Sequence[float], n: int, cut: int) -> lis
     values = ", ".join(f"{d:g}" for d in outside)
     return [
         f"displacement {values} lies outside the useful range of {low:g} to {high:.4g} pixels for images of {n} pixels "
-        f"at cut {cut} (below it pixels hardly move, above n/(π cut) fields overhang); it is measured all the same"
+        f"at cut {cut} (below it pixels hardly move, above n/(π cut) fields overhang); it is {used} all the same"
     ]

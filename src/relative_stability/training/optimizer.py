@@ -1,17 +1,21 @@
-"""SGD and Adam on one flat vector of parameters.
+"""SGD and Adam on one flat vector of parameters, those of one net or of a stack of them.
 
 Written here for speed, and checked against torch.optim in the tests: constructing a torch optimiser imports torch's
-compiler, which takes longer (5 s of CPU time) than a small run trains, and a step over one vector is four calls
-however many layers there are.
+compiler, which takes longer (5 s of CPU time) than a small run trains, and a step over one vector is a few calls
+however many layers and nets there are.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from relative_stability.training.schedule import Schedule
+
+PIECE = 1 << 16  # numbers updated at a time on a CPU, so that the vectors stay in its cache
 
 
 def _inner(parameter: Tensor) -> Tensor:
@@ -24,74 +28,79 @@ def _outer(parameter: Tensor) -> Tensor:
 
 
 class Optimizer(ABC):
-    """The parameters of a model as views into one vector, weights (of more than one dimension) first.
+    """Parameters as views into one vector, weights (of more than one dimension, in one net) first.
 
-    options: `learning_rate` lr, `schedule`, `weight_decay` (on weights only), and those of the method. steps: length
-    of the schedule.
+    parameters: those of a net, or with `stacked` of several, each with a first dimension for the nets. options:
+    `weight_decay` (on weights only), and those of the method. schedule: says the learning rate of every step.
     """
 
-    def __init__(self, model: nn.Module, options: Mapping[str, Any], steps: int) -> None:
-        parameters = sorted(model.parameters(), key=lambda p: p.ndim <= 1)  # stable: weights first
-        self.values = torch.cat([_inner(p.detach()).flatten() for p in parameters])
+    moments: tuple[str, ...] = ()  # vectors that the method keeps beside `values`
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], options: Mapping[str, Any], schedule: Schedule, stacked: bool = False
+    ) -> None:
+        vector = 2 if stacked else 1  # dimensions of a bias
+        ordered = sorted(parameters, key=lambda p: p.ndim <= vector)  # stable: weights first
+        inner = (lambda p: p) if stacked else _inner
+        outer = (lambda p: p) if stacked else _outer
+        self.values = torch.cat([inner(p.detach()).flatten() for p in ordered])
         self.gradient = torch.zeros_like(self.values)
         start = 0
-        for p in parameters:
+        for p in ordered:
             part = slice(start, start := start + p.numel())
-            p.data = _outer(self.values[part].view(_inner(p).shape))
-            p.grad = _outer(self.gradient[part].view(_inner(p).shape))
-        self.weights = sum(p.numel() for p in parameters if p.ndim > 1)
-        self.options = options
-        self.steps = steps
-        self.taken = 0
-
-    def rate(self) -> float:
-        """Learning rate of the next step: lr, or along a cosine lr (1 + cos(π step/steps))/2."""
-        rate: float = self.options["learning_rate"]
-        if self.options["schedule"] == "cosine":
-            return rate * (1 + math.cos(math.pi * self.taken / self.steps)) / 2
-        return rate
+            p.data = outer(self.values[part].view(inner(p).shape))
+            p.grad = outer(self.gradient[part].view(inner(p).shape))
+        self.options, self.schedule, self.taken = options, schedule, 0
+        self.vectors = {"values": self.values, **{name: torch.zeros_like(self.values) for name in self.moments}}
+        weights = sum(p.numel() for p in ordered if p.ndim > vector)
+        piece = PIECE if self.values.device.type == "cpu" else max(1, len(self.values))
+        self._pieces = [
+            (slice(at, min(at + piece, end)), decay)
+            for start, end, decay in ((0, weights, options["weight_decay"]), (weights, len(self.values), 0.0))
+            for at in range(start, end, piece)
+        ]
 
     @torch.no_grad()
     def step(self) -> None:
         """One step along the accumulated gradient, which is then zero again."""
-        if decay := self.options["weight_decay"]:
-            self.gradient[: self.weights].add_(self.values[: self.weights], alpha=decay)
-        self.update(self.rate())
-        self.gradient.zero_()
+        rate = self.schedule.rate(self.taken)
+        for piece, decay in self._pieces:
+            values, gradient = self.values[piece], self.gradient[piece]
+            if decay:
+                gradient.add_(values, alpha=decay)
+            self.update(values, gradient, [self.vectors[name][piece] for name in self.moments], rate)
+            gradient.zero_()
         self.taken += 1
 
     @abstractmethod
-    def update(self, rate: float) -> None:
-        """Move `values` along `gradient`."""
+    def update(self, values: Tensor, gradient: Tensor, moments: list[Tensor], rate: float) -> None:
+        """Move a piece of the values along its gradient."""
 
 
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum μ: v ← μv + g, w ← w − lr·v."""
 
-    def __init__(self, model: nn.Module, options: Mapping[str, Any], steps: int) -> None:
-        super().__init__(model, options, steps)
-        self.velocity = torch.zeros_like(self.values)
+    moments = ("velocity",)
 
-    def update(self, rate: float) -> None:
-        self.velocity.mul_(self.options["momentum"]).add_(self.gradient)
-        self.values.add_(self.velocity, alpha=-rate)
+    def update(self, values: Tensor, gradient: Tensor, moments: list[Tensor], rate: float) -> None:
+        (velocity,) = moments
+        velocity.mul_(self.options["momentum"]).add_(gradient)
+        values.add_(velocity, alpha=-rate)
 
 
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1) with β = (0.9, 0.999) and ε = 1e-8."""
 
-    def __init__(self, model: nn.Module, options: Mapping[str, Any], steps: int) -> None:
-        super().__init__(model, options, steps)
-        self.mean: Tensor = torch.zeros_like(self.values)
-        self.square: Tensor = torch.zeros_like(self.values)
+    moments = ("mean", "square")
 
-    def update(self, rate: float) -> None:
+    def update(self, values: Tensor, gradient: Tensor, moments: list[Tensor], rate: float) -> None:
         first, second = 0.9, 0.999
-        self.mean.lerp_(self.gradient, 1 - first)
-        self.square.mul_(second).addcmul_(self.gradient, self.gradient, value=1 - second)
+        mean, square = moments
+        mean.lerp_(gradient, 1 - first)
+        square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
         t = self.taken + 1
-        root = self.square.sqrt().div_(math.sqrt(1 - second**t)).add_(1e-8)
-        self.values.addcdiv_(self.mean, root, value=-rate / (1 - first**t))
+        root = square.sqrt().div_(math.sqrt(1 - second**t)).add_(1e-8)
+        values.addcdiv_(mean, root, value=-rate / (1 - first**t))
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}

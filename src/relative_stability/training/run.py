@@ -1,9 +1,11 @@
-"""A run: its seeds trained one after another, packed as arrays for the store."""
+"""A run: its seeds trained together or one after another, and what they made packed as arrays for the store."""
 
-import math
+import resource
+import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,101 +13,250 @@ from torch import Tensor
 
 from relative_stability.datasets.base import below
 from relative_stability.datasets.prepared import Prepared
+from relative_stability.errors import Stopped
 from relative_stability.logs import log
+from relative_stability.nets import ARCHITECTURES
+from relative_stability.randomness import seeded_globally
 from relative_stability.store import Variable
-from relative_stability.training.engine import State, Trained, make_net, recorded_epochs, train_seed
+from relative_stability.training.checkpoints import Checkpoints
+from relative_stability.training.compact import unpack
+from relative_stability.training.engine import OutOfMemory, Training
+from relative_stability.training.members import Alone, Members, Together, make_net, start_net, train_together
+from relative_stability.training.numerics import numerics
+from relative_stability.training.pool import Pool
+from relative_stability.training.progress import Progress
+from relative_stability.training.schedule import Schedule
 
 Weights = dict[str, Tensor]
 
 
+class Execution(NamedTuple):
+    """How a run is trained, which its numbers do not depend on beyond rounding. seeds: auto, together or alone."""
+
+    seeds: str = "auto"
+    compile: bool = False
+    checkpoint_minutes: float = 10
+
+
+class Trained(NamedTuple):
+    """A run: curves as variables, weights named `state/parameter` with a first dimension for the seeds, and how."""
+
+    curves: dict[str, Variable]
+    weights: Weights
+    attributes: dict[str, int | float | str]
+
+
 def train_run(
-    request: Mapping[str, Any], data: Prepared, seeds: range, device: torch.device, data_root: Path = Path()
-) -> tuple[dict[str, Variable], Weights]:
-    """Curves, and weights named `state/parameter` with a first dimension for the seeds.
+    request: Mapping[str, Any],
+    data: Prepared,
+    seeds: range,
+    device: torch.device,
+    data_root: Path = Path(),
+    execution: Execution = Execution(),  # noqa: B008, it cannot change
+    checkpoints: Checkpoints | None = None,
+) -> Trained:
+    """Train a run, or go on with it where its checkpoints say.
 
-    data_root: the folder that `pretrained` is looked for in.
-    A seed that diverged is stored with the epoch at which it did, and its curves are NaN from there on; one that
-    collapsed is marked.
+    data_root: the folder that `pretrained` is looked for in. A seed that diverged is stored with the epoch at which it
+    did, and its curves are NaN from there on; one that collapsed is marked. Raises Stopped when a signal asked to
+    leave, with all that was done in the checkpoints, and InputError where memory is too small.
     """
-    options, P = request["training"], request["P"]
-    named = request["net"].get("pretrained")
-    pretrained = None if named is None else below(data_root, named)
-    trained = []
-    for seed in seeds:
-
-        def report(epoch: int, loss: float, error: float, seed: int = seed) -> None:
-            log.info("seed %d, epoch %d: training loss %.4g, test error %.4g", seed, epoch, loss, error)
-
-        result = train_seed(request["net"], data, P, options, seed, device, report, pretrained)
-        if result.diverged_epoch is not None:
+    run = _Run(request, data, seeds, device, data_root, execution, checkpoints)
+    with numerics(request["training"].get("precision", "float32"), device):
+        parts = run.train()
+    for seed, diverged, collapsed in zip(seeds, parts.curves["diverged"], parts.curves["collapsed"], strict=True):
+        if diverged.isfinite():
+            log.warning("seed %d diverged: its loss is not finite at epoch %d; it enters no average", seed, diverged)
+        if collapsed:
             log.warning(
-                "seed %d diverged: its loss is not finite at epoch %d; it enters no average",
+                "seed %d collapsed: its output is the same for every sample; it enters no average. Another "
+                "learning_rate may help",
                 seed,
-                result.diverged_epoch,
             )
-        if result.collapsed:
-            log.warning(
-                "seed %d collapsed: its output is the same for every sample, at a loss of %.4g; it enters no average. "
-                "Another learning_rate may help",
-                seed,
-                result.train_loss[-1],
-            )
-        trained.append(result)
-    epochs = recorded_epochs(options, P)
-    steps_an_epoch = math.ceil(P / min(options["batch_size"], P))
-    return _curves(seeds, epochs, trained, steps_an_epoch), _stacked(trained)
+    return Trained(_variables(seeds, run.schedule, parts.curves), parts.weights, run.attributes(parts))
 
 
-def _curves(seeds: range, epochs: list[int], trained: list[Trained], steps_an_epoch: int) -> dict[str, Variable]:
-    def column(values: list[Any]) -> np.ndarray:
-        return np.array(values, dtype=float)
+class _Part(NamedTuple):
+    """What a group of seeds made, or all of them. facts: how, and how long it took."""
 
-    diverged = [math.nan if t.diverged_epoch is None else t.diverged_epoch for t in trained]
-    return {
+    curves: dict[str, Tensor]
+    weights: Weights
+    facts: dict[str, Any]
+
+
+class _Run:
+    """The groups of a run, one after another."""
+
+    def __init__(
+        self,
+        request: Mapping[str, Any],
+        data: Prepared,
+        seeds: range,
+        device: torch.device,
+        data_root: Path,
+        execution: Execution,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.net, self.P, self.options = request["net"], request["P"], request["training"]
+        self.data, self.seeds, self.device = data, seeds, device
+        self.execution, self.checkpoints = execution, checkpoints
+        self.schedule = Schedule(self.options, self.P)
+        self.architecture = ARCHITECTURES[self.net["architecture"]]
+        named = self.net.get("pretrained")
+        self.pretrained = None if named is None else below(data_root, named)
+        self.pool = Pool(data, device)
+
+    def train(self) -> _Part:
+        """All seeds, together or one by one."""
+        single = [range(seed, seed + 1) for seed in self.seeds]
+        if self._together():
+            try:
+                return self._group(self.seeds)
+            except OutOfMemory as error:
+                log.warning("%s; going on with one seed at a time", error)
+                if self.checkpoints is not None:
+                    self.checkpoints.drop(_name(self.seeds))
+        parts = [self._group(seeds) for seeds in single]
+        return _Part(
+            {name: torch.cat([part.curves[name] for part in parts]) for name in parts[0].curves},
+            {name: torch.cat([part.weights[name] for part in parts]) for name in parts[0].weights},
+            {
+                name: max(part.facts[name] for part in parts)
+                if name in ("parts", "together")
+                else sum(part.facts[name] for part in parts)
+                for name in parts[0].facts
+            },
+        )
+
+    def _together(self) -> bool:
+        if len(self.seeds) == 1:
+            return False
+        model = make_net(self.net, self.data, self.options["loss"], self.seeds[0])
+        chosen = train_together(self.execution.seeds, self.net["architecture"], model, self.device)
+        begun = self.checkpoints.groups() if self.checkpoints is not None else []
+        if begun and chosen != (_name(self.seeds) in begun):
+            log.info("the checkpoints say that seeds train %s, and so they go on", "alone" if chosen else "together")
+            return not chosen
+        return chosen
+
+    def _members(self, seeds: range) -> Members:
+        started = [
+            start_net(self.net, self.data, self.options["loss"], seed, self.device, self.pretrained) for seed in seeds
+        ]
+        if len(started) == 1:
+            return Alone(started[0], self.execution.compile, self.device)
+        return Together(started, self.architecture.stacks, self.execution.compile, self.device)
+
+    def _group(self, seeds: range) -> _Part:
+        """The training of some seeds, from its checkpoint or from the start, to its end."""
+        saved = None if self.checkpoints is None else self.checkpoints.load(_name(seeds))
+        if saved is not None and saved[1]["finished"]:
+            return _part(*saved)
+        dropout = self.architecture.dropout
+        heed = (lambda: None) if self.checkpoints is None else self.checkpoints.heed
+        with seeded_globally(seeds[0], "dropout", device=self.device) if dropout else nullcontext():
+            training = Training(
+                self._members(seeds), self.pool, self.P, self.options, seeds,
+                splittable=not (dropout or self.architecture.batch_norm), dropout=dropout, heed=heed,
+            )  # fmt: skip
+            before = {"train_time_s": 0.0, "restarts": 0}
+            if saved is not None:
+                training.resume(*saved)
+                before = {"train_time_s": saved[1]["train_time_s"], "restarts": saved[1]["restarts"] + 1}
+                log.info("%s: goes on after %d of %d steps", _name(seeds), training.taken, self.schedule.steps)
+            return self._finished(training, _name(seeds), before)
+
+    def _finished(self, training: Training, name: str, before: Mapping[str, Any]) -> _Part:
+        started = time.monotonic()
+        progress = Progress(name, training)
+
+        def facts(finished: bool) -> dict[str, Any]:
+            spent = round(before["train_time_s"] + time.monotonic() - started, 3)
+            how = {"train_time_s": spent, "restarts": before["restarts"], "together": training.members.count}
+            return {**training.facts(), **how, "finished": finished}
+
+        try:
+            while not training.finished:
+                training.advance()
+                progress.show()
+                if self.checkpoints is not None and self.checkpoints.due:
+                    self.checkpoints.try_to_save(name, training.tensors(), facts(finished=False))
+            training.finish()
+        except Stopped:
+            if self.checkpoints is not None:
+                self.checkpoints.save(name, training.tensors(), facts(finished=False))
+            raise
+        finally:
+            progress.close()
+        part = training.records.tensors(), facts(finished=True)
+        if self.checkpoints is not None and training.members.count < len(self.seeds):
+            self.checkpoints.try_to_save(name, *part)
+        return _part(*part)
+
+    def attributes(self, part: _Part) -> dict[str, int | float | str]:
+        """How the run was trained, for the result."""
+        facts = part.facts
+        in_steps = max(facts["train_time_s"] - facts["evaluation_s"], 1e-9)
+        images = facts["taken"] / self.schedule.steps_an_epoch * self.P * facts["together"]
+        # Counted from the start of the process, imports and data included: what a job has to ask for.
+        peak = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        if self.device.type == "cuda":
+            peak["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated(self.device) / 2**20
+        return {
+            "precision": self.options.get("precision", "float32"),
+            "seeds_together": facts["together"],
+            "batch_parts": facts["parts"],
+            "compiled": int(self.execution.compile),
+            "threads": torch.get_num_threads(),
+            "restarts": facts["restarts"],
+            "train_time_s": round(facts["train_time_s"], 3),
+            "evaluation_time_s": round(facts["evaluation_s"], 3),
+            "images_per_second": round(images / in_steps, 1),
+            **{name: round(megabytes, 1) for name, megabytes in peak.items()},
+        }
+
+
+def _name(seeds: range) -> str:
+    return f"seeds{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed{seeds[0]}"
+
+
+def _part(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> _Part:
+    def below_prefix(prefix: str) -> Weights:
+        return {n.removeprefix(prefix): t.cpu() for n, t in tensors.items() if n.startswith(prefix)}
+
+    kept = {name: facts[name] for name in ("taken", "parts", "evaluation_s", "train_time_s", "restarts", "together")}
+    return _Part(below_prefix("curves/"), below_prefix("kept/"), kept)
+
+
+def _variables(seeds: range, schedule: Schedule, curves: Mapping[str, Tensor]) -> dict[str, Variable]:
+    """Curves as they are stored, labelled."""
+    epochs = np.array(schedule.epochs)
+    values = {name: tensor.numpy() for name, tensor in curves.items()}
+    variables = {
         "seed": Variable(("seed",), np.array(seeds), "seed of subset, initialisation and order"),
-        "epoch": Variable(("epoch",), np.array(epochs), "passes over the training set", "epoch"),
-        "train_loss": Variable(("seed", "epoch"), column([t.train_loss for t in trained]), "training loss"),
-        "test_error": Variable(("seed", "epoch"), column([t.test_error for t in trained]), "test error"),
+        "epoch": Variable(("epoch",), epochs, "passes over the training set", "epoch"),
+        "train_loss": Variable(("seed", "epoch"), values["train_loss"], "training loss"),
+        "test_error": Variable(("seed", "epoch"), values["test_error"], "test error"),
         "best_epoch": Variable(
-            ("seed",), column([epochs[t.best] for t in trained]), "epoch of the best test error", "epoch"
+            ("seed",), epochs[values["best"]].astype(float), "epoch of the best test error", "epoch"
         ),
-        "collapsed": Variable(
-            ("seed",), np.array([t.collapsed for t in trained]), "whether the output became a constant"
+        "collapsed": Variable(("seed",), values["collapsed"], "whether the output became a constant"),
+        "diverged_epoch": Variable(("seed",), values["diverged"], "epoch at which the loss was not finite", "epoch"),
+        "ended_epoch": Variable(
+            ("seed",), values["ended"], "epoch after which training ended early, at zero loss", "epoch"
         ),
-        "diverged_epoch": Variable(("seed",), column(diverged), "epoch at which the loss was not finite", "epoch"),
-        **(_snapshot_curves(trained, steps_an_epoch) if trained[0].snapshots else {}),
     }
-
-
-def _snapshot_curves(trained: list[Trained], steps_an_epoch: int) -> dict[str, Variable]:
-    """Loss and error at the snapshots, NaN where a seed had diverged."""
-    steps = [snapshot.step for snapshot in trained[0].snapshots]
-    losses = np.array([[s.train_loss for s in t.snapshots] for t in trained])
-    errors = np.array([[s.test_error for s in t.snapshots] for t in trained])
+    if not schedule.snapshots:
+        return variables
+    steps = np.array(schedule.snapshots)
+    losses, errors = values["snapshot_train_loss"], values["snapshot_test_error"]
+    passes = steps / schedule.steps_an_epoch
     return {
-        "snapshot_step": Variable(("snapshot",), np.array(steps), "optimisation steps at each snapshot", "step"),
-        "snapshot_epoch": Variable(
-            ("snapshot",), np.array(steps) / steps_an_epoch, "passes over the training set at each snapshot", "epoch"
-        ),
+        **variables,
+        "snapshot_step": Variable(("snapshot",), steps, "optimisation steps at each snapshot", "step"),
+        "snapshot_epoch": Variable(("snapshot",), passes, "passes over the training set at each snapshot", "epoch"),
         "snapshot_train_loss": Variable(("seed", "snapshot"), losses, "training loss at each snapshot"),
         "snapshot_test_error": Variable(("seed", "snapshot"), errors, "test error at each snapshot"),
-    }
-
-
-def snapshot_state(step: int) -> str:
-    """The name under which the weights after so many steps are stored."""
-    return f"step{step}"
-
-
-def _stacked(trained: list[Trained]) -> Weights:
-    """All weights; a seed that had diverged before a snapshot keeps its last ones there, and NaN in the curves."""
-    states = [
-        {**t.weights, **{snapshot_state(s.step): s.weights or t.weights["last"] for s in t.snapshots}} for t in trained
-    ]
-    return {
-        f"{state}/{name}": torch.stack([own[state][name] for own in states]).cpu()
-        for state in states[0]
-        for name in states[0][state]
     }
 
 
@@ -114,7 +265,5 @@ def load_net(
 ) -> torch.nn.Module:
     """The net of a run, for the seed at position `index`. state: init, best, last, or that of `snapshot_state`."""
     model = make_net(request["net"], data, request["training"]["loss"], seed=0)
-    prefix = f"{state}/"
-    own: State = {name.removeprefix(prefix): t[index] for name, t in weights.items() if name.startswith(prefix)}
-    model.load_state_dict(own)
+    model.load_state_dict(unpack(weights, state, index))
     return model.to(device)

@@ -1,0 +1,148 @@
+"""What a config asks for that could only fail later, refused before the first job starts.
+
+Each check raises InputError with one sentence that names the key; some return warnings.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from relative_stability.datasets import below
+from relative_stability.errors import InputError
+from relative_stability.nets import ARCHITECTURES
+from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
+from relative_stability.perturbations.temperature import check_displacements
+from relative_stability.results import Dataset, Figure, Run
+from relative_stability.weights import check_weights_file
+
+
+def check_observables(where: str, observables: Sequence[str], training: Mapping[str, Any]) -> None:
+    """Observables that cannot be measured, or compared with nothing."""
+    if "output" not in observables:
+        raise InputError(f"{where}.observables: output is missing; it is what the others are compared with, so add it")
+    if "dynamics" in observables and not training["snapshots"]:
+        raise InputError(
+            f"{where}.observables: dynamics needs snapshots of the training; set training.snapshots to 10, say"
+        )
+
+
+def check_net(where: str, data: Dataset, net: str, architecture: str, training: Mapping[str, Any]) -> None:
+    """A net against the data and the training options."""
+    known, size = ARCHITECTURES[architecture], data.facts.image_size
+    if size < known.smallest:
+        raise InputError(
+            f"{where}: net {net!r} cannot take the images of dataset {data.name!r}, of {size} pixels; "
+            f"the smallest it takes is {known.smallest}"
+        )
+    if known.batch_norm and training["alpha"] is not None:
+        raise InputError(
+            f"{where}.training.alpha: net {net!r} has batch normalisation, whose outputs depend on "
+            "the batch, so that f − f₀ means nothing; use null or another net"
+        )
+    if known.dropout and training["alpha"] is not None:
+        raise InputError(
+            f"{where}.training.alpha: net {net!r} has dropout or stochastic depth, so that f − f₀ is not zero at the "
+            "start; use null or another net"
+        )
+
+
+def check_figure(figure: Figure) -> None:
+    """A figure that could only fail at the end is refused at the start."""
+    runs = [m.run for m in figure.sweep.measurements]
+    hidden = any(
+        run.net_options["architecture"] == "one_hidden" and run.dataset.facts.uninformative[:1] == (1,) for run in runs
+    )
+    if figure.kind == "neurons" and not hidden:
+        raise InputError(
+            f"figures.{figure.name}: neurons needs the net one_hidden on a linear dataset (stripe, interface), "
+            f"and sweep {figure.sweep.name!r} has none"
+        )
+    flat = [run.dataset.name for run in runs if run.dataset.facts.image_size < 3]
+    if figure.kind == "twins" and flat:
+        raise InputError(f"figures.{figure.name}: twins needs images, and dataset {flat[0]!r} has none")
+
+
+def check_training(where: str, data: Dataset, sizes: Sequence[int], training: Mapping[str, Any]) -> list[str]:
+    """Training options against the data. Returns warnings."""
+    if max(sizes) > data.facts.train_size:
+        raise InputError(
+            f"{where}.P: {max(sizes)} is more than the {data.facts.train_size} training samples "
+            f"of dataset {data.name!r}"
+        )
+    if training["augmentation"] and data.facts.image_size < 2:
+        raise InputError(f"{where}.training.augmentation: dataset {data.name!r} has no images to move or flip; use []")
+    if training["augmentation"] and training["alpha"] is not None:
+        raise InputError(
+            f"{where}.training.augmentation: with alpha, f₀ is taken on the images as they are; use [] or alpha: null"
+        )
+    if training["loss"] == "hinge" and data.facts.classes != 2:
+        raise InputError(
+            f"{where}.training.loss: hinge needs two classes, and dataset {data.name!r} has {data.facts.classes}; "
+            "use cross_entropy"
+        )
+    if "diffeomorphism" in training["augmentation"]:
+        n, cut = data.facts.image_size, training["augmentation_cut"]
+        try:
+            return check_displacements([training["augmentation_displacement"]], n, cut, used="trained on")
+        except InputError as error:
+            raise InputError(f"{where}.training.augmentation_cut, dataset {data.name!r}: {error}") from None
+    return []
+
+
+def check_batches(where: str, net: str, architecture: str, sizes: Sequence[int], training: Mapping[str, Any]) -> None:
+    """Batches of one sample, in a net with batch normalisation."""
+    batch_size = training["batch_size"]
+    lonely = next((P for P in sizes if P % min(batch_size, P) == 1 or P == 1 or batch_size == 1), None)
+    if ARCHITECTURES[architecture].batch_norm and lonely is not None:
+        raise InputError(
+            f"{where}.P: {lonely} leaves a batch of one sample at batch_size {batch_size}, in which the batch "
+            f"normalisation of net {net!r} finds no variance; take another P or batch_size"
+        )
+
+
+def check_pretrained(runs: Iterable[Run], root: Path) -> None:
+    """A file of weights that is missing is refused now, unless all that starts from it has been trained."""
+    for run in runs:
+        named = run.net_options.get("pretrained")
+        if named is not None and not Path(run.weights).is_file():
+            try:
+                check_weights_file(below(root, named))
+            except InputError as error:
+                raise InputError(f"nets.{run.net}.pretrained: {error}; paths start from data_root") from None
+
+
+def check_stability(where: str, data: Dataset, stability: Mapping[str, Any]) -> list[str]:
+    """Stability settings against the data. Returns warnings."""
+    where = f"{where}.stability"
+    if stability["images"] > data.facts.test_size:
+        raise InputError(
+            f"{where}.images: {stability['images']} is more than the {data.facts.test_size} test samples of "
+            f"dataset {data.name!r}"
+        )
+    if stability["perturbation"] == "subspace" and not data.facts.uninformative:
+        raise InputError(
+            f"{where}.perturbation: subspace needs uninformative inputs, and dataset {data.name!r} names none"
+        )
+    family, n = stability["perturbation"], data.facts.image_size
+    if family not in GEOMETRIC:
+        return []
+    try:
+        if family == "diffeomorphism":
+            cuts, displacements = stability["cut"], stability["displacement"]
+            return [sentence for cut in cuts for sentence in check_displacements(displacements, n, cut)]
+        magnitudes = stability["displacement" if family in DISPLACING else "magnitude"]
+        return build_perturbation(family).check((1, n, n), tuple(magnitudes))
+    except InputError as error:
+        raise InputError(f"{where}, dataset {data.name!r}: {error}") from None
+
+
+def check_engine(engine: Mapping[str, Any], runs: Iterable[Run]) -> None:
+    """Seeds that are made to train together, of a net that cannot."""
+    if engine["seeds"] != "together":
+        return
+    for run in runs:
+        if ARCHITECTURES[run.net_options["architecture"]].dropout and "-" in run.seeds:
+            raise InputError(
+                f"engine.seeds: together is refused: net {run.net!r} has dropout or stochastic depth, which draws "
+                "other numbers for a stack of nets than for each; use auto"
+            )
