@@ -11,7 +11,7 @@ from relative_stability.datasets.prepared import open_prepared, write_prepared
 from relative_stability.store import to_dataset
 from relative_stability.sweep import collect
 from relative_stability.training.run import train_run
-from tests.training.test_engine import OPTIONS
+from tests.training.small import OPTIONS
 
 CPU = torch.device("cpu")
 STABILITY = {
@@ -46,7 +46,7 @@ def test_given_weights_are_measured_with_the_statistics_that_they_bring(data, tm
         save_file(start.state_dict(), tmp_path / "start.safetensors")
         net["pretrained"] = "start.safetensors"
     request = run(net)
-    curves, weights = train_run(request, data, range(1), CPU, tmp_path)
+    curves, weights, _ = train_run(request, data, range(1), CPU, tmp_path)
     if pretrained:
         assert torch.equal(weights["init/0.weight"][0], start.state_dict()["0.weight"])
     measured = observables.stability_variables
@@ -65,7 +65,7 @@ def test_given_weights_are_measured_with_the_statistics_that_they_bring(data, tm
 
 def test_a_collapsed_seed_leaves_no_number_in_any_observable(data):
     request = run({"architecture": "lenet"}, learning_rate=2.0, steps=300)
-    curves, weights = train_run(request, data, range(2), CPU)
+    curves, weights, _ = train_run(request, data, range(2), CPU)
     assert curves["collapsed"].values.all()
     attributes = {"trained_weights": "best", "perturbation": "diffeomorphism"}
     measured = {

@@ -1,35 +1,32 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from relative_stability import datasets
-from relative_stability.datasets import Facts, Samples
-from relative_stability.datasets.prepared import open_prepared, write_prepared
-from relative_stability.training.augmentation import AUGMENTATIONS, MARGIN, build_augmentation, crop, flip
-from relative_stability.training.engine import train_seed
-from tests.training.test_engine import OPTIONS
-
-CPU = torch.device("cpu")
-BLACK = torch.tensor([-0.5, 0.25])
+import relative_stability as rs
+from relative_stability.training.augmentation import AUGMENTATIONS, MARGIN, Crop, Deform, Flip, build_augmentation
+from relative_stability.training.pool import Pool
+from tests.training.small import CPU, LENET, digits, request, same, train
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def images(count=200, n=10):
-    return torch.rand(count, 2, n, n, generator=generator(5)) + 1  # black stands out
+def pixels(count=200, n=10):
+    return torch.randint(1, 256, (count, n, n, 2), dtype=torch.uint8, generator=generator(5))  # black stands out
 
 
 def test_a_crop_is_the_image_moved_with_black_at_the_border():
-    x = images()
-    moved = crop(x, BLACK, generator())
-    framed = torch.stack([torch.nn.functional.pad(x[:, c], [MARGIN] * 4, value=float(BLACK[c])) for c in (0, 1)], 1)
+    x = pixels()
+    moved = Crop().apply(x, Crop().draw(len(x), generator()))
+    framed = torch.nn.functional.pad(x, [0, 0, MARGIN, MARGIN, MARGIN, MARGIN])
     found = set()
     for before, after in zip(framed, moved, strict=True):
         places = [
             (i, j) for i in range(2 * MARGIN + 1) for j in range(2 * MARGIN + 1)
-            if torch.allclose(before[:, i : i + 10, j : j + 10], after, atol=1e-6)
+            if torch.equal(before[i : i + 10, j : j + 10], after)
         ]  # fmt: skip
         assert len(places) == 1
         found.update(places)
@@ -37,42 +34,72 @@ def test_a_crop_is_the_image_moved_with_black_at_the_border():
 
 
 def test_half_of_the_images_are_mirrored():
-    x = images(2000)
-    out = flip(x, BLACK, generator())
-    mirrored = (out == x.flip(-1)).flatten(1).all(1)
+    x = pixels(2000)
+    out = Flip().apply(x, Flip().draw(len(x), generator()))
+    mirrored = (out == x.flip(2)).flatten(1).all(1)
     assert ((out == x).flatten(1).all(1) ^ mirrored).all()
     assert 0.45 < mirrored.float().mean() < 0.55
 
 
+def test_deformations_are_those_that_are_measured():
+    """The ensemble of Petrini et al. 2021 at the temperature of the displacement, one field for each image."""
+    x, n = pixels(300, 16), 16
+    deform = Deform(1.5, 4)
+    out = deform.apply(x, deform.draw(len(x), generator()))
+    fields = rs.sample_displacement(n, 4, rs.temperature(1.5, n, 4), len(x), generator())
+    torch.testing.assert_close(out, rs.deform(x.float().permute(0, 3, 1, 2), fields).permute(0, 2, 3, 1), atol=1e-3, rtol=1e-4)
+    rms = math.sqrt(float(fields.square().sum(1).mean()))
+    from relative_stability.perturbations.diffeomorphism import rms_displacement
+
+    assert rms == pytest.approx(rms_displacement(rs.temperature(1.5, n, 4), n, 4), rel=0.1)
+
+
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_the_generator_decides_and_the_images_stay(name):
-    x = images()
+    (augmentation,) = build_augmentation({"augmentation": [name]})
+    x = pixels()
     before = x.clone()
-    a, b, c = (AUGMENTATIONS[name](x, BLACK, generator(seed)) for seed in (0, 0, 1))
+    a, b, c = (augmentation.apply(x, augmentation.draw(len(x), generator(seed))) for seed in (0, 0, 1))
     assert torch.equal(a, b) and not torch.equal(a, c) and torch.equal(x, before)
 
 
-def test_black_is_that_of_normalised_pixels(tmp_path):
-    pixels = np.random.default_rng(0).integers(256, size=(20, 3, 8, 8), dtype=np.uint8)
-    samples = Samples(pixels, np.arange(20) % 2, np.arange(20) > 14, ("a", "b"), "noise")
-    write_prepared(tmp_path / "d.nc", samples, Facts(15, 5, 3, 8, 2), {})
-    data = open_prepared(tmp_path / "d.nc")
-    out = build_augmentation(["crop"], data, CPU)(data.seen(torch.arange(20), CPU), generator())
+def test_they_act_in_the_order_of_the_config():
+    assert [type(a) for a in build_augmentation({"augmentation": ["flip", "crop"]})] == [Flip, Crop]
+    options = {"augmentation": ["diffeomorphism"], "augmentation_displacement": 2, "augmentation_cut": 5}
+    assert build_augmentation(options) == [Deform(2, 5)]
+    assert build_augmentation({}) == []
+
+
+def test_black_comes_in_as_black():
+    pool = Pool(digits(), CPU)
+    data = digits()
+    drawn = Crop().draw(40, generator())[None]
+    out = pool.fetch(torch.arange(40)[None], [Crop()], [drawn])[0]
     back = out * data.std + data.mean
     assert float(back.min()) == pytest.approx(0, abs=1e-5)
-    assert (back.abs() < 1e-5).float().mean() > 0.2  # moved-in borders
+    assert (back.abs() < 1e-5).float().mean() > 0.3
 
 
-def test_augmented_training_is_deterministic_and_differs_from_plain(tmp_path):
-    write_prepared(
-        tmp_path / "d.nc", datasets.load("digits", image_size=12), datasets.facts("digits", image_size=12), {}
-    )
-    data = open_prepared(tmp_path / "d.nc")
-    net = {"architecture": "cnn", "width": 0.5}
-    runs = [
-        train_seed(net, data, 32, {**OPTIONS, "steps": 8, "evaluations": 2, "augmentation": names}, 0, CPU).train_loss
-        for names in (["crop", "flip"], ["crop", "flip"], ["flip"], [])
-    ]
-    assert runs[0] == runs[1]
-    assert len({tuple(run) for run in runs}) == 3
-    assert len({run[0] for run in runs}) == 1  # the same net and subset at the start
+def test_augmented_training_is_deterministic_and_differs_from_plain():
+    names = (["crop", "flip"], ["crop", "flip"], ["flip"], ["diffeomorphism"], [])
+    runs = [train(digits(), P=32, steps=8, evaluations=2, augmentation=a) for a in names]
+    assert same(runs[0], runs[1])
+    losses = [tuple(run.curves["train_loss"].values[0]) for run in runs]
+    assert len(set(losses)) == 4
+    assert len({run[0] for run in losses}) == 1  # the same net and subset at the start
+
+
+def test_training_on_deformed_images_makes_R_fall():
+    """What the augmentation is for: a net that is shown deformations learns to ignore them."""
+    from relative_stability.training.run import load_net
+
+    data = digits()
+    images = data.seen(data.test_subset(300, 0), CPU)
+    measured = {}
+    for names in ([], ["diffeomorphism"]):
+        changes = {"P": 512, "steps": 600, "learning_rate": 0.02, "batch_size": 32, "augmentation": names}
+        weights = train(data, LENET, seeds=range(2), **changes).weights
+        nets = [load_net(request(LENET), data, weights, "last", seed, CPU).eval() for seed in range(2)]
+        found = [float(rs.measure(net, images, displacement=[1]).R.squeeze()) for net in nets]
+        measured[bool(names)] = float(np.exp(np.mean(np.log(found))))
+    assert measured[True] < 0.6 * measured[False], measured

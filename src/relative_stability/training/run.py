@@ -132,7 +132,9 @@ class _Run:
         if len(self.seeds) == 1:
             return False
         model = make_net(self.net, self.data, self.options["loss"], self.seeds[0])
-        chosen = train_together(self.execution.seeds, self.net["architecture"], model, self.device)
+        chosen = train_together(
+            self.execution.seeds, self.net["architecture"], model, self.device, self.schedule.batch_size
+        )
         begun = self.checkpoints.groups() if self.checkpoints is not None else []
         if begun and chosen != (_name(self.seeds) in begun):
             log.info("the checkpoints say that seeds train %s, and so they go on", "alone" if chosen else "together")
