@@ -1,3 +1,6 @@
+import os
+import subprocess
+
 import pytest
 import yaml
 
@@ -40,9 +43,6 @@ def test_prune_lists_and_deletes_only_when_told(workplace, capsys):
 
 def test_the_file_of_a_living_writer_is_left_alone(workplace, capsys):
     """Of two temporary files, only the one whose process is gone is listed."""
-    import os
-    import subprocess
-
     gone = subprocess.Popen(["true"])
     gone.wait()
     host, place = os.uname().nodename, workplace[0] / "results/training"
@@ -51,6 +51,20 @@ def test_the_file_of_a_living_writer_is_left_alone(workplace, capsys):
     main(["prune", "kept.yaml", *workplace[2]])
     listed = capsys.readouterr().out
     assert f"{gone.pid}.tmp" in listed and f".{os.getpid()}.tmp" not in listed
+
+
+def test_checkpoints_of_gone_runs_are_listed_and_those_of_running_ones_left_alone(workplace, capsys):
+    folder, runs, schema = workplace
+    kept, idle, running = (folder / run.checkpoints for run in (runs["kept"][0], *runs["gone"][:2]))
+    for place in (kept, idle, running):
+        place.mkdir(parents=True)
+        (place / "seed0.safetensors").write_text("x")
+        (place / "lock").write_text("{}")
+    os.utime(idle / "lock", (0, 0))
+    assert main(["prune", "kept.yaml", "--delete", *schema]) == 0
+    listed = capsys.readouterr().out
+    assert f"{idle.name}/seed0.safetensors" in listed and kept.name not in listed and running.name not in listed
+    assert not idle.exists() and len(list(kept.iterdir())) == len(list(running.iterdir())) == 2
 
 
 def test_a_broken_config_deletes_nothing(workplace, capsys):

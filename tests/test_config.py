@@ -1,4 +1,5 @@
 import copy
+import json
 import math
 
 import pytest
@@ -19,7 +20,9 @@ from relative_stability.perturbations.diffeomorphism import MODES
 from relative_stability.perturbations.interpolation import INTERPOLATIONS
 from relative_stability.stability import ESTIMATORS
 from relative_stability.training.augmentation import AUGMENTATIONS
+from relative_stability.training.numerics import PRECISIONS
 from relative_stability.training.optimizer import OPTIMIZERS
+from relative_stability.training.run import Execution
 
 BASE = {
     "nets": {"fc": {"depth": 2}},
@@ -90,9 +93,18 @@ def changed(path, value):
         ("nets", {"fc": {"pretrained": "w.pt"}}, r"nets\.fc\.pretrained: weights data/w\.pt are no safetensors file"),
         ("nets", {"fc": {"pretrained": "w.safetensors"}}, r"nets\.fc\.pretrained: weights data/w\.safetensors do not exist"),
         ("nets", {"fc": {"architecture": "cnn", "training": {"batch_size": 21}}}, r"sweeps\.default\.P: 64 leaves a batch of one sample at batch_size 21"),
-        ("training.augmentation", ["crop", "turn"], r"training\.augmentation\.1: 'turn' is unknown; known: crop, flip"),
+        ("training.augmentation", ["crop", "turn"], r"training\.augmentation\.1: 'turn' is unknown; known: crop, diffeomorphism, flip"),
         ("training", {"augmentation": ["crop"], "alpha": 1}, r"augmentation: with alpha, f₀ is taken on the images as they are"),
         ("nets", {"fc": {"architecture": "alexnet", "training": {"alpha": 1}}}, r"training\.alpha: net 'fc' has dropout or stochastic depth"),
+        ("training", {"augmentation": ["diffeomorphism"], "augmentation_cut": 40}, r"sweeps\.default\.training\.augmentation_cut, dataset 'digits': cut = 40 is too high"),
+        ("training.label_smoothing", 1, r"training\.label_smoothing = 1 is refused: less than 1 is needed"),
+        ("training.schedule", "cosin", r"training\.schedule: 'cosin' is unknown; did you mean 'cosine'\?"),
+        ("training.precision", "fp16", r"training\.precision: 'fp16' is unknown; did you mean 'bf16'\?"),
+        ("training.epochs", 0, r"training\.epochs = 0 is refused"),
+        ("training.zero_loss_epochs", 0, r"training\.zero_loss_epochs = 0 is refused"),
+        ("engine", {"seeds": "apart"}, r"engine\.seeds: 'apart' is unknown; known: alone, auto, together"),
+        ("engine", {"checkpoint_minutes": -1}, r"engine\.checkpoint_minutes = -1 is refused: 0 or more is needed"),
+        ("engine", {"checkpoints": 5}, r"engine: key 'checkpoints' is unknown; did you mean 'checkpoint_minutes'\?"),
         ("training.max_epochs", 0, r"training\.max_epochs = 0 is refused"),
         ("sweeps", {}, r"sweeps is missing or empty in the config"),
         ("figures.error_vs_P.sweep", "defualt", r"figures\.error_vs_P\.sweep: 'defualt' is not defined; did you mean 'default'\?"),
@@ -114,6 +126,41 @@ def test_displacements_beyond_the_temperature_range_warn_with_the_bound(schema):
     grid = build_grid(changed("stability.displacement", [1, 2.5]), schema)
     assert any("displacement 2.5 lies outside the useful range of 0.5 to 1.698 pixels" in w for w in grid.warnings)
     assert not build_grid(changed("stability.displacement", [1]), schema).warnings
+
+
+def test_deformations_to_train_on_beyond_the_temperature_range_warn(schema):
+    training = {"augmentation": ["diffeomorphism"], "augmentation_displacement": 3}
+    (sentence,) = build_grid(changed("training", training), schema).warnings
+    assert "sweeps.default: displacement 3 lies outside" in sentence and "it is trained on all the same" in sentence
+
+
+def test_seeds_that_cannot_train_together_are_refused(schema):
+    raw = changed("nets", {"fc": {"architecture": "alexnet"}})
+    build_grid({**raw, "engine": {"seeds": "auto"}}, schema)
+    with pytest.raises(
+        InputError, match=r"^engine\.seeds: together is refused: net 'fc' has dropout or stochastic depth"
+    ):
+        build_grid({**raw, "engine": {"seeds": "together"}}, schema)
+
+
+def test_how_it_is_trained_is_no_part_of_a_digest(schema):
+    raw = changed("nets.fc.width", 64)
+    engine = {"seeds": "alone", "compile": True, "checkpoint_minutes": 1}
+    assert set(build_grid(raw, schema).by_digest) == set(build_grid({**raw, "engine": engine}, schema).by_digest)
+    assert Execution(**json.loads(build_grid({**raw, "engine": engine}, schema).engine)) == Execution(**engine)
+
+
+def test_smoothing_a_hinge_is_refused(schema):
+    linear = {
+        "datasets": ["stripe"],
+        "nets": ["one_hidden"],
+        "P": [16],
+        "seeds": 0,
+        "training": {"loss": "hinge", "label_smoothing": 0.1},
+    }
+    stability = {"stability": {"perturbation": "subspace"}}
+    with pytest.raises(InputError, match=r"^sweeps\.linear\.training\.label_smoothing: hinge has no target to smooth"):
+        build_grid({"sweeps": {"linear": {**linear, **stability}}}, schema)
 
 
 def test_defaults_are_filled_in_and_overrides_keep_the_rest(schema):
@@ -149,6 +196,9 @@ def test_schema_and_code_name_the_same_things(schema):
     assert set(sweep["observables"]["items"]["enum"]) == set(OBSERVABLES)
     assert set(schema.part("training")["properties"]["optimizer"]["enum"]) == set(OPTIMIZERS)
     assert set(schema.part("training")["properties"]["augmentation"]["items"]["enum"]) == set(AUGMENTATIONS)
+    assert schema.part("training")["properties"]["precision"]["enum"] == list(PRECISIONS)
+    engine = {key: option["default"] for key, option in schema.root["properties"]["engine"]["properties"].items()}
+    assert Execution(**engine) == Execution()
     assert set(schema.part("changes")) == set(CHANGES)
     figures = schema.root["properties"]["figures"]["additionalProperties"]["properties"]
     assert set(figures["kind"]["enum"]) == set(KINDS)

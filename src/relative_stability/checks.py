@@ -80,6 +80,8 @@ def check_training(where: str, data: Dataset, sizes: Sequence[int], training: Ma
             f"{where}.training.loss: hinge needs two classes, and dataset {data.name!r} has {data.facts.classes}; "
             "use cross_entropy"
         )
+    if training["loss"] == "hinge" and training["label_smoothing"]:
+        raise InputError(f"{where}.training.label_smoothing: hinge has no target to smooth; use 0 or cross_entropy")
     if "diffeomorphism" in training["augmentation"]:
         n, cut = data.facts.image_size, training["augmentation_cut"]
         try:

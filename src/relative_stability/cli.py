@@ -51,5 +51,7 @@ def _prune(options: argparse.Namespace) -> None:
         print(file)
         if options.delete:
             file.unlink()
+            if file.parent.parent.name == "checkpoints" and not any(file.parent.iterdir()):
+                file.parent.rmdir()
     done = "deleted" if options.delete else "would be deleted; nothing was"
     print(f"{len(files)} files, {size / 1e6:.1f} MB, {done}", file=sys.stderr)

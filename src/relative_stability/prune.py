@@ -6,14 +6,16 @@ from pathlib import Path
 
 from relative_stability.grid import Grid
 from relative_stability.store import abandoned
+from relative_stability.training.lock import lately_held
 
 # Only names with a digest are ever listed: what is published under a plain name is rewritten, not piled up.
 _DIGEST = re.compile(r"\.([0-9a-f]{10})\.(nc|safetensors|log|tsv)$")
 _FOLDERS = ("datasets", "training", "stability", "logs", "benchmarks")
+_CHECKPOINTS = "checkpoints/*/*"  # a folder for each digest
 
 
 def unreferenced(results: Path, grids: Iterable[Grid]) -> list[Path]:
-    """Files whose digest is in none of the grids, and what killed writers left behind.
+    """Files whose digest is in none of the grids, and what killed writers left behind; not what is being trained now.
 
     Only the folders that the workflow fills are looked into, and only names of its own grammar.
     """
@@ -25,4 +27,7 @@ def unreferenced(results: Path, grids: Iterable[Grid]) -> list[Path]:
             leftover = file.name.endswith(".tmp") and abandoned(file)
             if file.is_file() and (leftover or (match and match[1] not in known)):
                 found.append(file)
+    for file in sorted(results.glob(_CHECKPOINTS)):
+        if file.is_file() and file.parent.name not in known and not lately_held(file.parent):
+            found.append(file)
     return found

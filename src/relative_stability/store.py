@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Attributes = Mapping[str, str | int | float]
+ATTRIBUTES = "attributes"  # where safetensors files that are written here keep theirs
 
 
 class Variable(NamedTuple):
@@ -205,11 +206,13 @@ def open_dataset(path: str | Path, remade_by: str = "") -> "xr.Dataset":
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, "Tensor"], attributes: Mapping[str, str]) -> None:
-    """Write named tensors as safetensors, whole or not at all."""
+    """Write named tensors as safetensors, whole or not at all; equal ones make equal bytes."""
     from safetensors.torch import save_file
 
     with atomic(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, dict(attributes))
+        # One entry of metadata: safetensors writes several in an order of chance.
+        metadata = {ATTRIBUTES: as_json(dict(attributes))}
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
 def read_tensors(path: str | Path, remade_by: str = "") -> tuple[dict[str, "Tensor"], dict[str, str]]:
@@ -218,7 +221,8 @@ def read_tensors(path: str | Path, remade_by: str = "") -> tuple[dict[str, "Tens
 
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, json.loads((file.metadata() or {}).get(ATTRIBUTES, "{}"))
     except (OSError, SafetensorError) as error:
         raise broken(path, remade_by, error) from error
 

@@ -47,7 +47,9 @@ def test_deformations_are_those_that_are_measured():
     deform = Deform(1.5, 4)
     out = deform.apply(x, deform.draw(len(x), generator()))
     fields = rs.sample_displacement(n, 4, rs.temperature(1.5, n, 4), len(x), generator())
-    torch.testing.assert_close(out, rs.deform(x.float().permute(0, 3, 1, 2), fields).permute(0, 2, 3, 1), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        out, rs.deform(x.float().permute(0, 3, 1, 2), fields).permute(0, 2, 3, 1), atol=1e-3, rtol=1e-4
+    )
     rms = math.sqrt(float(fields.square().sum(1).mean()))
     from relative_stability.perturbations.diffeomorphism import rms_displacement
 

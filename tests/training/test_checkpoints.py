@@ -138,10 +138,13 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
     checkpoints = side(tmp_path, minutes=0)
     train(digits(), steps=4, checkpoints=checkpoints)
     other = side(tmp_path, digest="aaaaaaaaaa")
-    with pytest.raises(InputError, match=r"seed0\.safetensors is the checkpoint of another configuration \(its digest is 0123456789, expected aaaaaaaaaa\); delete it to train from the start$"):
+    with pytest.raises(
+        InputError,
+        match=r"seed0\.safetensors is the checkpoint of another configuration \(its digest is 0123456789, expected aaaaaaaaaa\); delete it to train from the start$",
+    ):
         train(digits(), steps=4, checkpoints=other)
     (other.folder / "seed0.safetensors").write_bytes(b"half of it")
-    with pytest.raises(InputError, match="seed0.safetensors is not a complete result file"):
+    with pytest.raises(InputError, match=r"seed0\.safetensors is not a complete result file"):
         train(digits(), steps=4, checkpoints=other)
 
 
@@ -208,7 +211,9 @@ def test_what_a_checkpoint_holds(tmp_path):
     train(digits(), FC, steps=4, checkpoints=checkpoints, **ADAM)
     tensors, metadata = read_tensors(checkpoints.folder / "seed0.safetensors")
     assert metadata["digest"] == "0123456789"
-    assert {"now/1.weight", "optimizer/mean", "optimizer/square", "curves/test_error", "kept/best/1.weight"} <= set(tensors)
+    assert {"now/1.weight", "optimizer/mean", "optimizer/square", "curves/test_error", "kept/best/1.weight"} <= set(
+        tensors
+    )
     assert all(isinstance(tensor, torch.Tensor) for tensor in tensors.values())
     checkpoints.clear_if_empty()
     assert checkpoints.folder.is_dir()

@@ -56,6 +56,13 @@ def locked(
         os.close(file)
 
 
+def lately_held(folder: Path) -> bool:
+    """Whether some process may hold the lock of a side folder: it gave a sign of life in the last two minutes."""
+    with suppress(FileNotFoundError):
+        return time.time() - (folder / NAME).stat().st_mtime < DEAD
+    return False
+
+
 def described(path: Path) -> str:
     """The holder in words: host, process and job."""
     holder = _holder(path)
