@@ -17,7 +17,7 @@ from snakemake.utils import min_version
 
 min_version("9.14")
 
-from relative_stability import InputError
+from relative_stability import InputError, estimates
 from relative_stability.config import Schema
 from relative_stability.grid import build_grid
 

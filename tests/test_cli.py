@@ -63,7 +63,8 @@ def test_checkpoints_of_gone_runs_are_listed_and_those_of_running_ones_left_alon
     os.utime(idle / "lock", (0, 0))
     assert main(["prune", "kept.yaml", "--delete", *schema]) == 0
     listed = capsys.readouterr().out
-    assert f"{idle.name}/seed0.safetensors" in listed and kept.name not in listed and running.name not in listed
+    assert f"checkpoints/{idle.name}/seed0.safetensors" in listed
+    assert f"checkpoints/{kept.name}" not in listed and f"checkpoints/{running.name}" not in listed
     assert not idle.exists() and len(list(kept.iterdir())) == len(list(running.iterdir())) == 2
 
 

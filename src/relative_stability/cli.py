@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from relative_stability import estimate_command, measure_command
 from relative_stability.errors import InputError
-from relative_stability.measure_command import add_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prune.add_argument("--results", type=Path, default=Path("results"))
     prune.add_argument("--delete", action="store_true", help="delete what is listed")
     prune.set_defaults(run=_prune)
-    add_parser(verbs)
+    estimate_command.add_parser(verbs)
+    measure_command.add_parser(verbs)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -30,22 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prune(options: argparse.Namespace) -> None:
-    import yaml
-
     from relative_stability.config import Schema
-    from relative_stability.grid import build_grid
+    from relative_stability.grid import read_grid
     from relative_stability.prune import unreferenced
 
     schema = Schema(options.schema)
-    grids = []
-    for path in options.configs:
-        if not path.is_file():
-            raise InputError(f"{path} does not exist; give configs such as config/*.yaml")
-        try:
-            grids.append(build_grid(yaml.safe_load(path.read_text(encoding="utf-8")), schema))
-        except (InputError, yaml.YAMLError) as error:
-            raise InputError(f"{path}: {error}") from None
-    files = unreferenced(options.results, grids)
+    files = unreferenced(options.results, [read_grid(path, schema) for path in options.configs])
     size = sum(file.stat().st_size for file in files)
     for file in files:
         print(file)

@@ -111,6 +111,18 @@ def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
     )
 
 
+def read_grid(path: Path, schema: Schema) -> Grid:
+    """The grid of a config file. Raises InputError, naming the file, for whatever is wrong."""
+    import yaml
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give configs such as config/*.yaml")
+    try:
+        return build_grid(yaml.safe_load(path.read_text(encoding="utf-8")), schema)
+    except (InputError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: {error}") from None
+
+
 def _dataset(name: str, entry: Mapping[str, Any], schema: Schema, root: Path) -> Dataset:
     source = entry["source"]
     options = {key: value for key, value in entry.items() if key != "source"}

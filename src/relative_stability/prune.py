@@ -27,7 +27,5 @@ def unreferenced(results: Path, grids: Iterable[Grid]) -> list[Path]:
             leftover = file.name.endswith(".tmp") and abandoned(file)
             if file.is_file() and (leftover or (match and match[1] not in known)):
                 found.append(file)
-    for file in sorted(results.glob(_CHECKPOINTS)):
-        if file.is_file() and file.parent.name not in known and not lately_held(file.parent):
-            found.append(file)
-    return found
+    left = [file for file in sorted(results.glob(_CHECKPOINTS)) if file.parent.name not in known]
+    return found + [file for file in left if file.is_file() and not lately_held(file.parent)]

@@ -35,8 +35,6 @@ def _device(name: str, threads: int) -> Any:
     import torch
 
     torch.set_num_threads(threads)
-    # On a GPU torch rounds the factors of convolutions to 10 bits by itself, as much as a small displacement changes.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: cuda is asked for and torch sees no GPU; use auto or cpu, or ask for a GPU node")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

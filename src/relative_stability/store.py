@@ -4,6 +4,7 @@ Training and measuring jobs write through netCDF4 alone, which imports in a fift
 file opens with `xr.open_dataset` all the same.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from torch import Tensor
 
+_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR,
+    errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+}  # fmt: skip
 Attributes = Mapping[str, str | int | float]
 ATTRIBUTES = "attributes"  # where safetensors files that are written here keep theirs
 
@@ -66,7 +71,9 @@ def writable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, RuntimeError) and not str(error).startswith("NetCDF"):
+        # Other errors pass: those of downloads are OSErrors too, and netCDF has no kind of its own.
+        disk = error.errno in _DISK if isinstance(error, OSError) else True
+        if not disk or (isinstance(error, RuntimeError) and not str(error).startswith("NetCDF")):
             raise
         folder = next(parent for parent in Path(path).absolute().parents if parent.is_dir())
         free = shutil.disk_usage(folder).free / 1e6

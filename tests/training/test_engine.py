@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from relative_stability.training import members, run
 from relative_stability.training.engine import Training, _collapsed
-from relative_stability.training.members import Alone, make_net
+from relative_stability.training.members import Alone, Together, make_net
 from relative_stability.training.pool import Pool
 from relative_stability.training.records import STATES
 from relative_stability.training.run import load_net
@@ -266,6 +267,46 @@ def test_a_batch_that_cannot_be_cut_is_one_sentence(most, splittable):
     ):
         while not training.finished:
             training.advance()
+
+
+def test_no_memory_for_an_evaluation_is_one_sentence(monkeypatch):
+    def short(self, images):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(members.Alone, "evaluate", short)
+    with pytest.raises(run.OutOfMemory, match=r"^out of memory with 1 seed\(s\) at once; give the job more$"):
+        train(digits())
+
+
+class Seen(TorchDispatchMode):
+    """Notes every operation."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        self.names.add(str(function))
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_no_step_waits_for_the_device(count):
+    """A look at a number (item, bool, float) would; so would a test of which seeds are over."""
+    options = {**request(augmentation=["crop", "flip", "diffeomorphism"])["training"]}
+    nets = [make_net(CNN, digits(), "cross_entropy", seed) for seed in range(count)]
+    together = Alone(nets[0], False, CPU) if count == 1 else Together(nets, False, False, CPU)
+    training = Training(together, Pool(digits(), CPU), 64, options, range(count))
+    training.advance()
+    training.advance()
+    with Seen() as seen:
+        training.advance()  # nothing is due
+        training.advance()
+    assert training.taken == 2 and "aten.convolution.default" in seen.names
+    assert not [name for name in seen.names if "_local_scalar_dense" in name or "nonzero" in name]
+    with Seen() as seen:
+        bool(torch.ones(1) > 0)
+    assert "aten._local_scalar_dense.default" in seen.names  # what it looks for would be seen
 
 
 def test_a_stack_that_does_not_fit_goes_on_seed_by_seed(monkeypatch, caplog):

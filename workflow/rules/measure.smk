@@ -13,8 +13,12 @@ rule measure:
     threads: 1
     resources:
         gpu=1 if grid.device != "cpu" else 0,
-        mem_mb=lambda w, attempt: 4000 * attempt,
-        runtime=lambda w, attempt: 30 * attempt,
+        mem_mb=lambda w, attempt: (
+            estimates.measuring(grid.find(w.digest), grid.device).mem_mb(attempt)
+        ),
+        runtime=lambda w, attempt: (
+            estimates.measuring(grid.find(w.digest), grid.device).runtime(attempt)
+        ),
     params:
         request=lambda w: grid.find(w.digest).json,
         run_digest=lambda w: grid.find(w.digest).run.digest,

@@ -13,8 +13,12 @@ rule train:
     threads: 1
     resources:
         gpu=1 if grid.device != "cpu" else 0,
-        mem_mb=lambda w, attempt: 4000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
+        mem_mb=lambda w, attempt: (
+            estimates.training(grid.find(w.digest), grid.device).mem_mb(attempt)
+        ),
+        runtime=lambda w, attempt: (
+            estimates.training(grid.find(w.digest), grid.device).runtime(attempt)
+        ),
     params:
         request=lambda w: grid.find(w.digest).json,
         device=grid.device,

@@ -17,7 +17,7 @@ from relative_stability.logs import log
 from relative_stability.randomness import generator, seed_globally
 from relative_stability.training.augmentation import build_augmentation
 from relative_stability.training.members import Members, State
-from relative_stability.training.numerics import autocast, out_of_memory
+from relative_stability.training.numerics import autocast, numerics, out_of_memory
 from relative_stability.training.objective import Objective
 from relative_stability.training.optimizer import OPTIMIZERS
 from relative_stability.training.pool import Pool
@@ -185,9 +185,9 @@ class Training:
         self.epoch_losses.zero_()
 
     def _raw(self, indices: Tensor) -> Tensor:
-        """Outputs in evaluation mode, (S, M, K). indices: (S, M)."""
+        """Outputs in evaluation mode and in float32, (S, M, K). indices: (S, M)."""
         outputs = []
-        with self.members.evaluating():
+        with self.members.evaluating(), numerics("float32", self.pool.device):
             for part in indices.split(EVALUATION_BATCH, dim=1):
                 self.heed()
                 outputs.append(self.members.evaluate(self.pool.fetch(part)))

@@ -22,7 +22,7 @@ from relative_stability.training.checkpoints import Checkpoints
 from relative_stability.training.compact import unpack
 from relative_stability.training.engine import OutOfMemory, Training
 from relative_stability.training.members import Alone, Members, Together, make_net, start_net, train_together
-from relative_stability.training.numerics import numerics
+from relative_stability.training.numerics import numerics, out_of_memory
 from relative_stability.training.pool import Pool
 from relative_stability.training.progress import Progress
 from relative_stability.training.schedule import Schedule
@@ -154,6 +154,14 @@ class _Run:
         saved = None if self.checkpoints is None else self.checkpoints.load(_name(seeds))
         if saved is not None and saved[1]["finished"]:
             return _part(*saved)
+        try:
+            return self._trained(seeds, saved)
+        except (RuntimeError, MemoryError) as error:  # while nets are made or evaluated: those of a step are handled
+            if not out_of_memory(error):
+                raise
+            raise OutOfMemory(f"out of memory with {len(seeds)} seed(s) at once; give the job more") from None
+
+    def _trained(self, seeds: range, saved: tuple[Weights, dict[str, Any]] | None) -> _Part:
         dropout = self.architecture.dropout
         heed = (lambda: None) if self.checkpoints is None else self.checkpoints.heed
         with seeded_globally(seeds[0], "dropout", device=self.device) if dropout else nullcontext():

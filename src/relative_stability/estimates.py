@@ -1,0 +1,139 @@
+"""How much time and memory a job will need, before it starts: what is asked of a cluster for it.
+
+The rule, for S seeds, B samples a batch, on one core:
+
+    seconds = START + S · (steps · (o + B·t·s) + evaluated samples · e·s)
+
+o, t and e are in the table for every architecture, measured at 3×32×32 pixels and width 1 (`python -m benchmarks.costs`
+measures them anew). s carries t and e to other images and widths: s = (n/32)² · w with w = width² for wide nets and
+width for narrow ones, whose time does not fall as their arithmetic does. Fully connected nets: s is the ratio of their
+numbers of parameters. What is asked for is SAFETY times as much, and at least LEAST; `attempt` times that when a job
+is tried again. Memory is that of the imports, of the data as they are read and kept, of the weights in all the
+copies that training keeps (values, gradient, moments, init, best, last, snapshots), and of a batch.
+
+No GPU has been measured: a step is taken to be GPU times faster there than on one core, and to last LAUNCHES at least.
+"""
+
+import csv
+import math
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED
+from relative_stability.results import Measurement, Run
+
+TABLE = Path(__file__).with_name("costs.csv")
+COLUMNS = ("architecture", "step_ms", "image_ms", "evaluation_ms", "parameters_million", "image_mb")
+START = 20.0  # seconds until the first step: imports, data
+SAFETY, LEAST = 2.0, 10  # minutes
+MEMORY_SAFETY, IMPORTS = 1.5, 700.0  # MB
+GPU, LAUNCHES, CUDA = 20.0, 0.01, 3000.0  # times, seconds, MB of a process that uses one
+COPIES = 8  # of the weights: values, gradient, two moments, init, best, last, and one on the way to disk
+FORWARD = {"output": 1.0, "dynamics": 1.0, "depth": 3.5}  # time of a measurement over that of its forward passes
+
+
+class Cost(NamedTuple):
+    """Of one architecture: see COLUMNS."""
+
+    step: float
+    image: float
+    evaluation: float
+    parameters: float
+    memory: float
+
+
+class Estimate(NamedTuple):
+    """What a job is expected to take, without any safety."""
+
+    seconds: float
+    megabytes: float
+
+    def runtime(self, attempt: int = 1) -> int:
+        """Minutes to ask for."""
+        return attempt * max(LEAST, math.ceil(SAFETY * self.seconds / 60))
+
+    def mem_mb(self, attempt: int = 1) -> int:
+        """Memory to ask for, in hundreds of megabytes."""
+        return attempt * 100 * math.ceil(MEMORY_SAFETY * self.megabytes / 100)
+
+
+@cache
+def costs() -> dict[str, Cost]:
+    """The table, by architecture; seconds, millions and megabytes."""
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    scales = (1e-3, 1e-3, 1e-3, 1, 1)
+    return {
+        row["architecture"]: Cost(*(s * float(row[c]) for c, s in zip(COLUMNS[1:], scales, strict=True)))
+        for row in rows
+    }
+
+
+def scaled(run: Run) -> Cost:
+    """The cost of a run's net on its images."""
+    options, facts = run.net_options, run.dataset.facts
+    cost, known = costs()[options["architecture"]], ARCHITECTURES[options["architecture"]]
+    if known.family == FULLY_CONNECTED:
+        inputs = facts.channels * facts.image_size**2
+        width, depth = options["width"], options.get("depth", known.fixed.get("depth", 1))
+        parameters = (inputs * width + (depth - 1) * width**2 + width * facts.classes) / 1e6
+        larger = wider = max(parameters / cost.parameters, 0.05)
+    else:
+        width = options.get("width", 1)
+        wider = width**2
+        larger = (facts.image_size / 32) ** 2 * max(width, wider if width > 1 else width)
+    return Cost(cost.step, cost.image * larger, cost.evaluation * larger, cost.parameters * wider, cost.memory * larger)
+
+
+def training(run: Run, device: str) -> Estimate:
+    """Of a run. device: cpu, or anything else for a GPU."""
+    from relative_stability.training.schedule import Schedule
+
+    cost, facts, schedule = scaled(run), run.dataset.facts, Schedule(run.training, run.P)
+    seeds = _seeds(run.seeds)
+    moments = len(schedule.epochs) + len(schedule.snapshots) + 2
+    step, evaluation = cost.step + schedule.batch_size * cost.image, cost.evaluation
+    if device != "cpu":
+        step, evaluation = max(step / GPU, LAUNCHES), evaluation / GPU
+    seconds = START + seeds * (schedule.steps * step + moments * (run.P + facts.test_size) * evaluation)
+    # Half precision for snapshots; what is kept of all seeds comes together at the end.
+    weights = 4 * cost.parameters * seeds * (COPIES + 3 + len(schedule.snapshots))
+    batch = cost.memory * max(schedule.batch_size, 128) * (1 if device != "cpu" else _together(run, seeds))
+    return Estimate(seconds, _process(device) + 3 * _data(run) + weights + batch)
+
+
+def measuring(measurement: Measurement, device: str) -> Estimate:
+    """Of a measurement: for each net one clean pass, and three for every cut, magnitude and draw."""
+    run, settings = measurement.run, measurement.stability
+    cost, seeds = scaled(run), _seeds(run.seeds)
+    nets = 2 if measurement.observable != "dynamics" else 1 + run.training.get("snapshots", 0)
+    sizes = settings.get("displacement") or settings.get("magnitude") or [1]
+    passes = 1 + 3 * len(settings.get("cut", [3])) * len(sizes) * settings.get("draws", 1)
+    time = FORWARD[measurement.observable] * cost.evaluation / (1 if device == "cpu" else GPU)
+    images = settings["images"]
+    weights = 4 * cost.parameters * (seeds * (3 + run.training.get("snapshots", 0)) + 4)
+    activations = cost.memory * (512 if measurement.observable == "depth" else 128)
+    return Estimate(
+        START + seeds * nets * images * passes * time, _process(device) + 3 * _data(run) + weights + activations
+    )
+
+
+def _seeds(text: str) -> int:
+    first, _, last = text.partition("-")
+    return int(last or first) - int(first) + 1
+
+
+def _together(run: Run, seeds: int) -> int:
+    """Seeds that may have their batch in memory at once."""
+    return seeds if ARCHITECTURES[run.net_options["architecture"]].family == FULLY_CONNECTED else 1
+
+
+def _process(device: str) -> float:
+    return IMPORTS if device == "cpu" else CUDA
+
+
+def _data(run: Run) -> float:
+    facts = run.dataset.facts
+    number = 4 if facts.image_size < 3 else 1  # bytes: pictures are stored as such
+    return (facts.train_size + facts.test_size) * facts.channels * facts.image_size**2 * number / 1e6
