@@ -45,6 +45,23 @@ def test_options_on_the_page_are_those_of_the_library(root):
         assert f"`{word}`" in page, word
 
 
+def test_the_training_options_of_the_page_are_those_of_the_schema(root, schema):
+    """Its config is valid, and no option of the engine and no attribute of a result is left out."""
+    import yaml
+
+    from relative_stability.grid import build_grid
+    from tests.training.small import digits, train
+
+    page = (root / "docs/training.md").read_text()
+    config = yaml.safe_load(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    sweeps = {"s": {"datasets": ["digits"], "nets": ["cnn"], "P": [10], "seeds": 0}}
+    training = build_grid({**config, "sweeps": sweeps}, schema).sweeps[0].measurements[0].run.training
+    assert training["schedule"] == "one_cycle" and training["snapshots"] == 30
+    assert set(config["engine"]) == set(schema.root["properties"]["engine"]["properties"])
+    for word in (*schema.root["properties"]["engine"]["properties"], *train(digits(), steps=1).attributes):
+        assert re.search(rf"\b{word}\b", page), word
+
+
 def test_the_dataset_of_the_page_works_as_it_is_written(root, tmp_path, monkeypatch, schema):
     """Its function, its line and its part of the schema, put where the page says."""
     import yaml
