@@ -1,7 +1,10 @@
 import pytest
 import torch
 
-from relative_stability.training.numerics import autocast, numerics, out_of_memory
+from relative_stability import InputError
+from relative_stability.training.numerics import autocast, check_compiler, numerics, out_of_memory
+from relative_stability.training.run import Execution, train_run
+from tests.training.small import CPU, digits, request
 
 CUDA = torch.device("cuda")
 
@@ -27,6 +30,13 @@ def test_bf16_is_an_autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
     with autocast("float32", torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch, tmp_path):
+    check_compiler()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"^engine\.compile: true needs a C\+\+ compiler, and there is none"):
+        train_run(request(), digits(), range(1), CPU, execution=Execution(compile=True))
 
 
 @pytest.mark.parametrize(

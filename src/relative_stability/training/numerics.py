@@ -1,10 +1,13 @@
 """How numbers are computed on the device: precision, determinism, and running out of memory."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+
+from relative_stability.errors import InputError
 
 PRECISIONS = ("float32", "tf32", "bf16")
 
@@ -35,6 +38,14 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
+
+
+def check_compiler() -> None:
+    """Raise InputError where torch.compile would find no C++ compiler, long after the start and in many lines."""
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++") if name):
+        raise InputError(
+            "engine.compile: true needs a C++ compiler, and there is none; install g++, or set it to false"
+        )
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ from relative_stability.training.checkpoints import Checkpoints
 from relative_stability.training.compact import unpack
 from relative_stability.training.engine import OutOfMemory, Training
 from relative_stability.training.members import Alone, Members, Together, make_net, start_net, train_together
-from relative_stability.training.numerics import numerics, out_of_memory
+from relative_stability.training.numerics import check_compiler, numerics, out_of_memory
 from relative_stability.training.pool import Pool
 from relative_stability.training.progress import Progress
 from relative_stability.training.schedule import Schedule
@@ -61,6 +61,8 @@ def train_run(
     did, and its curves are NaN from there on; one that collapsed is marked. Raises Stopped when a signal asked to
     leave, with all that was done in the checkpoints, and InputError where memory is too small.
     """
+    if execution.compile:
+        check_compiler()
     run = _Run(request, data, seeds, device, data_root, execution, checkpoints)
     with numerics(request["training"].get("precision", "float32"), device):
         parts = run.train()
