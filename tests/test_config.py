@@ -97,6 +97,7 @@ def changed(path, value):
         ("training", {"augmentation": ["crop"], "alpha": 1}, r"augmentation: with alpha, f₀ is taken on the images as they are"),
         ("nets", {"fc": {"architecture": "alexnet", "training": {"alpha": 1}}}, r"training\.alpha: net 'fc' has dropout or stochastic depth"),
         ("training", {"augmentation": ["diffeomorphism"], "augmentation_cut": 40}, r"sweeps\.default\.training\.augmentation_cut, dataset 'digits': cut = 40 is too high"),
+        ("training", {"label_smoothing": 0.1, "zero_loss_epochs": 2}, r"training\.zero_loss_epochs: with label_smoothing the loss is never zero"),
         ("training.label_smoothing", 1, r"training\.label_smoothing = 1 is refused: less than 1 is needed"),
         ("training.schedule", "cosin", r"training\.schedule: 'cosin' is unknown; did you mean 'cosine'\?"),
         ("training.precision", "fp16", r"training\.precision: 'fp16' is unknown; did you mean 'bf16'\?"),

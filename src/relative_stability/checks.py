@@ -82,6 +82,10 @@ def check_training(where: str, data: Dataset, sizes: Sequence[int], training: Ma
         )
     if training["loss"] == "hinge" and training["label_smoothing"]:
         raise InputError(f"{where}.training.label_smoothing: hinge has no target to smooth; use 0 or cross_entropy")
+    if training["label_smoothing"] and training["zero_loss_epochs"]:
+        raise InputError(
+            f"{where}.training.zero_loss_epochs: with label_smoothing the loss is never zero; use null here, or 0 there"
+        )
     if "diffeomorphism" in training["augmentation"]:
         n, cut = data.facts.image_size, training["augmentation_cut"]
         try:

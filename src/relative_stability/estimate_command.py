@@ -37,7 +37,7 @@ def table(path: Path, grid: "Grid") -> str:
     rows: list[list[Any]] = [[*names, *_row(found, grid.device)] for names, found in jobs.items()]
     sums = [sum(row[k] for row in rows) for k in range(2, 5)]
     done = [sum(row[k] for row in rows) for k in range(6, 9)]
-    unit = "core h" if grid.device == "cpu" else "GPU h"
+    unit = "core h" if grid.device == "cpu" else f"GPU h (device: {grid.device})"
     headers = [
         "dataset", "net", "runs", f"training, {unit}", f"measuring, {unit}", "memory, MB", "runs there",
         "these estimated, h", "these measured, h",
@@ -56,7 +56,8 @@ def _row(measurements: list[Any], device: str) -> list[float]:
     expected = {curves: estimates.training(run, device) for curves, run in runs.items()}
     measuring = [estimates.measuring(m, device) for m in measurements]
     there = [curves for curves in runs if Path(curves).is_file()]
-    took = sum(float(read_attributes(curves)["wall_time_s"]) for curves in there)
+    # Over all its restarts, where it had some.
+    took = sum(estimates.START + float(read_attributes(curves)["train_time_s"]) for curves in there)
     return [
         len(runs),
         sum(e.seconds for e in expected.values()) / 3600,

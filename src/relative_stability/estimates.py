@@ -82,7 +82,7 @@ def scaled(run: Run) -> Cost:
     else:
         width = options.get("width", 1)
         wider = width**2
-        larger = (facts.image_size / 32) ** 2 * max(width, wider if width > 1 else width)
+        larger = (facts.image_size / 32) ** 2 * (wider if width > 1 else width)
     return Cost(cost.step, cost.image * larger, cost.evaluation * larger, cost.parameters * wider, cost.memory * larger)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from relative_stability.errors import InputError, Stopped
 from relative_stability.provenance import software
+from relative_stability.store import writable
 
 log = logging.getLogger("relative_stability")
 
@@ -20,8 +21,13 @@ def job_log(path: str, title: str) -> Iterator[logging.Logger]:
     The first line names the job, the package's version and the commit. Bad input ends the job with its one sentence;
     anything else that fails leaves its traceback in the log.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    try:
+        with writable(path):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    except InputError as error:
+        print(f"{title}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     screen = logging.StreamHandler(sys.stderr)
     screen.setLevel(logging.WARNING)

@@ -77,10 +77,10 @@ def train(
     from relative_stability.training.lock import locked
     from relative_stability.training.run import Execution, train_run
 
-    started, where = time.monotonic(), _device(device, threads)
-    execution = Execution(**engine)
+    where, execution = _device(device, threads), Execution(**engine)
     side = Checkpoints(Path(checkpoints), digest, execution.checkpoint_minutes)
     with side.listening(), locked(side.folder, side.heed) as waited:
+        started = time.monotonic()
         if waited and _made(curves, weights, digest):
             log.info("the process that this one waited for has finished the run")
             side.clear()
@@ -92,9 +92,10 @@ def train(
             attributes = {**_attributes(request, digest, started), **hardware(str(where)), **trained.attributes}
             write_tensors(weights, trained.weights, {"digest": digest, "request": as_json(request)})
             write(curves, trained.curves, attributes)
-            side.clear()
-        finally:
+        except BaseException:
             side.clear_if_empty()
+            raise
+        side.clear()
 
 
 def _made(curves: str, weights: str, digest: str) -> bool:

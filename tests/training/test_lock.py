@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,6 +57,16 @@ def test_the_holder_gives_signs_of_life(tmp_path):
         os.utime(path, (0, 0))
         time.sleep(0.3)
         assert time.time() - path.stat().st_mtime < 1
+
+
+def test_a_lock_that_was_given_back_is_free_for_every_machine(monkeypatch, tmp_path):
+    """A job that was asked to leave is started again elsewhere at once."""
+    with locked(tmp_path, **FAST):
+        assert lock.lately_held(tmp_path)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="node8"))
+    started = time.monotonic()
+    with locked(tmp_path, **FAST) as waited:
+        assert not waited and time.monotonic() - started < 0.5
 
 
 def test_waiting_heeds(tmp_path):

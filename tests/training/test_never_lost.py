@@ -212,6 +212,16 @@ def test_a_full_disk_is_one_sentence(forkers, data, tmp_path, tiny_disk, minutes
     assert "MB are free there: make room" in sentence
 
 
+def test_a_disk_that_was_full_before_is_one_sentence(forkers, data, tmp_path, tiny_disk):
+    """On such a disk files can be made, and nothing be written to them."""
+    with suppress(OSError):
+        (tiny_disk / "fill").write_bytes(b"x" * 400_000)
+    mine = order(tiny_disk, data)
+    mine["log"] = str(tmp_path / "run.log")
+    sentence = refused(forkers[0], mine)
+    assert "lock cannot be written (No space left on device)" in sentence
+
+
 def test_an_unwritable_folder_is_one_sentence(forkers, data, tmp_path):
     (tmp_path / "side").write_text("a file where a folder should be")
     sentence = refused(forkers[0], order(tmp_path, data))
@@ -222,7 +232,6 @@ def test_no_memory_is_one_sentence(forkers, data, tmp_path):
     """A CPU without enough of it, for real: the process may use no more than it has, and 300 MB."""
     mine = order(tmp_path, data, P=1024, batch_size=1024, seeds="0", snapshots=0, augmentation=[], steps=2)
     mine["arguments"]["request"]["net"] = {"architecture": "cnn", "width": 8}
-    mine["stage"] = "train"
     forker = Forker()
     try:
         status = Path(f"/proc/{forker.process.pid}/status")

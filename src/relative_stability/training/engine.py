@@ -21,18 +21,20 @@ from relative_stability.training.numerics import autocast, numerics, out_of_memo
 from relative_stability.training.objective import Objective
 from relative_stability.training.optimizer import OPTIMIZERS
 from relative_stability.training.pool import Pool
-from relative_stability.training.records import Records
+from relative_stability.training.records import Records, Scores
 from relative_stability.training.schedule import Schedule
 
+COLLAPSED = 1e-4  # a net whose output varies by less of its size has died
+SETTLED = 50  # steps before which the running statistics of batch normalisation may make a living net look dead
 EVALUATION_BATCH = 128  # larger ones leave the cache and take several times as long
 
 
 class Training:
     """The training of one group of seeds, a step at a time.
 
-    members: the nets, initialised; options: those of training. splittable: whether a batch may be cut when memory is
-    short, which batch normalisation and dropout would notice. dropout: whether the nets draw from torch's global
-    generators. heed: called between any two pieces of work; what it raises leaves a state that `tensors` can save.
+    members: the nets, initialised; options: those of training. batch_norm, dropout: whether the nets have them: no
+    batch is then cut when memory is short, as they would notice. heed: called between any two pieces of work; what it
+    raises leaves a state that `tensors` can save.
     """
 
     def __init__(
@@ -42,12 +44,12 @@ class Training:
         P: int,
         options: Mapping[str, Any],
         seeds: Sequence[int],
-        splittable: bool = False,
+        batch_norm: bool = False,
         dropout: bool = False,
         heed: Callable[[], None] = lambda: None,
     ) -> None:
         self.members, self.pool, self.P, self.seeds = members, pool, P, list(seeds)
-        self.splittable, self.dropout, self.heed = splittable, dropout, heed
+        self.batch_norm, self.dropout, self.heed = batch_norm, dropout, heed
         self.schedule = Schedule(options, P)
         self.objective = Objective(options["loss"], options["alpha"], options.get("label_smoothing", 0.0))
         self.precision = options.get("precision", "float32")
@@ -87,10 +89,16 @@ class Training:
             self._step()
 
     def finish(self) -> None:
-        """After the last step: see which nets have collapsed."""
-        with torch.no_grad():
-            collapsed = _collapsed(self._raw(self.train), self.pool.labels[self.train])
-        self.records.curves["collapsed"] = collapsed.cpu() & self.records.curves["diverged"].isnan()
+        """After the last step: see which nets have collapsed to an output that is the same for all samples.
+
+        That is, over samples of several classes it varied by less than COLLAPSED of its size at the last record.
+        """
+        if self.batch_norm and self.taken < SETTLED:
+            return
+        labels = self.pool.labels[self.train]
+        several = (labels != labels[:, :1]).any(1).cpu()
+        constant = self.records.curves["variation"] <= COLLAPSED
+        self.records.curves["collapsed"] = several & constant & self.records.curves["diverged"].isnan()
 
     def _step(self) -> None:
         epoch, batch = divmod(self.taken, self.schedule.steps_an_epoch)
@@ -127,9 +135,10 @@ class Training:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-                if not self.splittable or self.parts >= len(batch):
+                if self.batch_norm or self.dropout or self.parts >= len(batch):
                     raise OutOfMemory(self._advice(len(batch))) from None
             self.optimizer.gradient.zero_()
+            self.pool.buffers.clear()
             self.parts *= 2
             log.warning("memory is short: batches are cut into %d parts, which leaves the result as it is", self.parts)
 
@@ -162,8 +171,8 @@ class Training:
         scores = None
         if due:
             scores = self._scores()
-            which = self.records.active() & scores[0].isfinite()
-            self.records.snapshot(self.schedule.snapshots.index(self.taken), *scores, self.members.tensors(), which)
+            which = self.records.active() & scores.losses.isfinite()
+            self.records.snapshot(self.schedule.snapshots.index(self.taken), scores, self.members.tensors(), which)
         if inside:
             return
         epoch_losses = self.epoch_losses.cpu()
@@ -173,13 +182,13 @@ class Training:
         streak = torch.where(zero, self.records.curves["zero_epochs"] + 1, 0)
         ended = self.records.active() & (streak >= self.patience) if self.patience else torch.zeros_like(zero)
         if epoch in self.schedule.epochs or bool(ended.any()):
-            losses, errors = scores or self._scores()
+            scores = scores or self._scores()
             current = self.members.tensors()
-            self.records.diverge(~losses.isfinite(), epoch)
+            self.records.diverge(~scores.losses.isfinite(), epoch)
             if epoch in self.schedule.epochs:
                 column = self.schedule.epochs.index(epoch)
-                self.records.record(column, losses, errors, current, self.records.active())
-            self.records.end(ended & self.records.active(), epoch, losses, errors, current)
+                self.records.record(column, scores, current, self.records.active())
+            self.records.end(ended & self.records.active(), epoch, scores, current)
         self.records.curves["zero_epochs"].copy_(streak)
         self.over = not bool(self.records.active().any())
         self.epoch_losses.zero_()
@@ -194,14 +203,17 @@ class Training:
         return torch.cat(outputs, dim=1)
 
     @torch.no_grad()
-    def _scores(self) -> tuple[Tensor, Tensor]:
-        """Mean training loss and test error of every seed, both (S,), on the CPU."""
+    def _scores(self) -> Scores:
+        """How every seed does now, on the CPU."""
         started = time.perf_counter()
-        train = self.objective.outputs(self._raw(self.train), self.initial)
+        raw = self._raw(self.train)
+        train = self.objective.outputs(raw, self.initial)
         test = self.objective.outputs(self._raw(self.test), self.initial_test)
-        losses = self.objective.losses(train, self.pool.labels[self.train]).double().mean(1)
-        errors = self.objective.errors(test, self.pool.labels[self.test]).double().mean(1)
-        scores = losses.cpu(), errors.cpu()
+        scores = Scores(
+            self.objective.losses(train, self.pool.labels[self.train]).double().mean(1).cpu(),
+            self.objective.errors(test, self.pool.labels[self.test]).double().mean(1).cpu(),
+            variation(raw).cpu(),
+        )
         self.evaluation_s += time.perf_counter() - started
         return scores
 
@@ -236,7 +248,7 @@ class Training:
             self._draw(epoch + 1)
             if self.dropout:
                 torch.set_rng_state(tensors["random/cpu"])
-                if self.pool.device.type == "cuda":
+                if self.pool.device.type == "cuda" and "random/cuda" in tensors:  # it may have begun on a CPU
                     torch.cuda.set_rng_state(tensors["random/cuda"], self.pool.device)
 
 
@@ -244,13 +256,9 @@ class OutOfMemory(InputError):
     """Memory is short, and no batch can be cut."""
 
 
-def _collapsed(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Whether an output has become a constant, as that of a net whose neurons have died, (S,) bool.
-
-    That is, over samples of several classes it varies by less than 1e-4 of its size. outputs: (S, P, K).
-    """
+def variation(outputs: Tensor) -> Tensor:
+    """The norm of outputs less their mean over samples, over the norm of the outputs, (S,). outputs: (S, P, K)."""
     outputs = outputs.double()
-    varies = (outputs - outputs.mean(1, keepdim=True)).flatten(1).norm(dim=1)
-    several = (labels != labels[:, :1]).any(1)
-    constant: Tensor = varies <= 1e-4 * outputs.flatten(1).norm(dim=1)
-    return several & constant
+    centred = outputs - outputs.mean(1, keepdim=True)
+    share: Tensor = centred.flatten(1).norm(dim=1) / outputs.flatten(1).norm(dim=1).clamp(min=1e-300)
+    return share

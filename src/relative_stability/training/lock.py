@@ -53,6 +53,8 @@ def locked(
     finally:
         stop.set()
         thread.join()
+        with suppress(OSError):
+            os.ftruncate(file, 0)  # whoever comes next, on whatever machine, finds that nobody holds it
         os.close(file)
 
 
@@ -80,23 +82,20 @@ def _holder(path: Path) -> dict[str, Any]:
 
 def _take(path: Path, dead: float) -> int | None:
     """The open and locked file, or None while somebody else has it."""
-    with writable(path):
+    with writable(path), suppress(FileNotFoundError):  # where the folder was removed in between, as its run is done
         path.parent.mkdir(parents=True, exist_ok=True)
+        file, taken = os.open(path, os.O_RDWR | os.O_CREAT, 0o644), False
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # the folder was removed in between, as its run is done
-            return None
-    taken = False
-    try:
-        exact = _flock(file)
-        if exact is not False and _is_at(file, path):
-            former = _holder(path)
-            sure = exact is True and former.get("host") in (None, os.uname().nodename)
-            taken = (sure or not _alive(former, path, dead)) and _sign(file, path, sure)
-    finally:
-        if not taken:
-            os.close(file)
-    return file if taken else None
+            exact = _flock(file)
+            if exact is not False and _is_at(file, path):
+                former = _holder(path)
+                sure = exact is True and former.get("host") in (None, os.uname().nodename)
+                taken = (sure or not _alive(former, path, dead)) and _sign(file, path, sure)
+            return file if taken else None
+        finally:
+            if not taken:
+                os.close(file)
+    return None
 
 
 def _flock(file: int) -> bool | None:

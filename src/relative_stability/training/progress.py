@@ -26,7 +26,7 @@ class Progress:
         self.bar = tqdm(total=self.steps, initial=first, desc=title, leave=False, disable=quiet, bar_format=layout)
 
     def show(self) -> None:
-        """Show where the training is now. A look at the loss waits for the device, so it is taken rarely."""
+        """Show where the training is now: of what is known on the CPU, so that the device is not waited for."""
         taken = self.training.taken
         if not self.bar.disable and self.clock() - self.shown >= 0.5:
             self.shown = self.clock()

@@ -1,10 +1,13 @@
 """What is known of the seeds of a group so far: their curves, and the weights that are kept of them."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from relative_stability.store import Variable
 from relative_stability.training.compact import pack
 from relative_stability.training.members import State
 from relative_stability.training.schedule import Schedule
@@ -15,6 +18,17 @@ STATES = ("init", "best", "last")
 def snapshot_state(step: int) -> str:
     """The name under which the weights after so many steps are stored."""
     return f"step{step}"
+
+
+class Scores(NamedTuple):
+    """Of S nets, each (S,): mean training loss, test error, and how much the output varies over the training set.
+
+    variation: the norm of the outputs less their mean, over the norm of the outputs.
+    """
+
+    losses: Tensor
+    errors: Tensor
+    variation: Tensor
 
 
 class Records:
@@ -41,6 +55,7 @@ class Records:
             "ended": blank(),
             "best": torch.zeros(count, dtype=torch.long),
             "zero_epochs": torch.zeros(count, dtype=torch.long),
+            "variation": blank(),
             "collapsed": torch.zeros(count, dtype=torch.bool),
         }
         self.weights: State = {f"{state}/{n}": t.clone() for state in STATES for n, t in initial.items()}
@@ -55,37 +70,36 @@ class Records:
         """The loss of these seeds is not finite in this epoch. which: (S,) bool."""
         self.curves["diverged"][which & self.active()] = epoch
 
-    def record(self, column: int, losses: Tensor, errors: Tensor, current: Mapping[str, Tensor], which: Tensor) -> None:
-        """Training loss and test error, (S,), at recorded epoch number `column`, and the weights of these seeds."""
+    def record(self, column: int, scores: Scores, current: Mapping[str, Tensor], which: Tensor) -> None:
+        """Scores at recorded epoch number `column`, and the weights of these seeds."""
         test_error, best = self.curves["test_error"], self.curves["best"]
-        self.curves["train_loss"][which, column] = losses[which]
-        test_error[which, column] = errors[which]
+        self.curves["train_loss"][which, column] = scores.losses[which]
+        test_error[which, column] = scores.errors[which]
         so_far = test_error.gather(1, best[:, None])[:, 0]
         # The initial net is the best one only until there is a trained one.
-        better = which & ((column <= 1) | (errors < so_far))
+        better = which & ((column <= 1) | (scores.errors < so_far))
         best[better] = column
+        self.curves["variation"][which] = scores.variation[which]
         self._keep("last", which, current)
         self._keep("best", better, current)
 
-    def end(self, which: Tensor, epoch: int, losses: Tensor, errors: Tensor, current: Mapping[str, Tensor]) -> None:
+    def end(self, which: Tensor, epoch: int, scores: Scores, current: Mapping[str, Tensor]) -> None:
         """Training of these seeds ends after this epoch, before the last one."""
         columns = [k for k, recorded in enumerate(self.schedule.epochs) if recorded >= epoch]
-        self.record(columns[0], losses, errors, current, which)
+        self.record(columns[0], scores, current, which)
         for column in columns:
-            self.curves["train_loss"][which, column] = losses[which]
-            self.curves["test_error"][which, column] = errors[which]
+            self.curves["train_loss"][which, column] = scores.losses[which]
+            self.curves["test_error"][which, column] = scores.errors[which]
         step = epoch * self.schedule.steps_an_epoch
         for number, later in enumerate(self.schedule.snapshots):
             if later >= step:
-                self.snapshot(number, losses, errors, current, which)
+                self.snapshot(number, scores, current, which)
         self.curves["ended"][which] = epoch
 
-    def snapshot(
-        self, number: int, losses: Tensor, errors: Tensor, current: Mapping[str, Tensor], which: Tensor
-    ) -> None:
+    def snapshot(self, number: int, scores: Scores, current: Mapping[str, Tensor], which: Tensor) -> None:
         """The net after some steps of training; of seeds that diverged, numbers stay NaN."""
-        self.curves["snapshot_train_loss"][which, number] = losses[which]
-        self.curves["snapshot_test_error"][which, number] = errors[which]
+        self.curves["snapshot_train_loss"][which, number] = scores.losses[which]
+        self.curves["snapshot_test_error"][which, number] = scores.errors[which]
         initial = {n.removeprefix("init/"): t for n, t in self.weights.items() if n.startswith("init/")}
         packed = pack(snapshot_state(self.schedule.snapshots[number]), current, initial)
         for name, tensor in packed.items():
@@ -115,3 +129,35 @@ class Records:
         """Go back to what `tensors` returned once."""
         for name, tensor in self.tensors().items():
             tensor.copy_(tensors[name])
+
+
+def labelled(seeds: range, schedule: Schedule, curves: Mapping[str, Tensor]) -> dict[str, Variable]:
+    """The curves of all seeds as they are stored. curves: those of Records, of several groups put together."""
+    epochs = np.array(schedule.epochs)
+    values = {name: tensor.numpy() for name, tensor in curves.items()}
+    variables = {
+        "seed": Variable(("seed",), np.array(seeds), "seed of subset, initialisation and order"),
+        "epoch": Variable(("epoch",), epochs, "passes over the training set", "epoch"),
+        "train_loss": Variable(("seed", "epoch"), values["train_loss"], "training loss"),
+        "test_error": Variable(("seed", "epoch"), values["test_error"], "test error"),
+        "best_epoch": Variable(
+            ("seed",), epochs[values["best"]].astype(float), "epoch of the best test error", "epoch"
+        ),
+        "collapsed": Variable(("seed",), values["collapsed"], "whether the output became a constant"),
+        "diverged_epoch": Variable(("seed",), values["diverged"], "epoch at which the loss was not finite", "epoch"),
+        "ended_epoch": Variable(
+            ("seed",), values["ended"], "epoch after which training ended early, at zero loss", "epoch"
+        ),
+    }
+    if not schedule.snapshots:
+        return variables
+    steps = np.array(schedule.snapshots)
+    losses, errors = values["snapshot_train_loss"], values["snapshot_test_error"]
+    passes = steps / schedule.steps_an_epoch
+    return {
+        **variables,
+        "snapshot_step": Variable(("snapshot",), steps, "optimisation steps at each snapshot", "step"),
+        "snapshot_epoch": Variable(("snapshot",), passes, "passes over the training set at each snapshot", "epoch"),
+        "snapshot_train_loss": Variable(("seed", "snapshot"), losses, "training loss at each snapshot"),
+        "snapshot_test_error": Variable(("seed", "snapshot"), errors, "test error at each snapshot"),
+    }

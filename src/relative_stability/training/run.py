@@ -4,10 +4,10 @@ import resource
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +25,7 @@ from relative_stability.training.members import Alone, Members, Together, make_n
 from relative_stability.training.numerics import check_compiler, numerics, out_of_memory
 from relative_stability.training.pool import Pool
 from relative_stability.training.progress import Progress
+from relative_stability.training.records import labelled
 from relative_stability.training.schedule import Schedule
 
 Weights = dict[str, Tensor]
@@ -75,7 +76,7 @@ def train_run(
                 "learning_rate may help",
                 seed,
             )
-    return Trained(_variables(seeds, run.schedule, parts.curves), parts.weights, run.attributes(parts))
+    return Trained(labelled(seeds, run.schedule, parts.curves), parts.weights, run.attributes(parts))
 
 
 class _Part(NamedTuple):
@@ -86,27 +87,26 @@ class _Part(NamedTuple):
     facts: dict[str, Any]
 
 
+@dataclass
 class _Run:
     """The groups of a run, one after another."""
 
-    def __init__(
-        self,
-        request: Mapping[str, Any],
-        data: Prepared,
-        seeds: range,
-        device: torch.device,
-        data_root: Path,
-        execution: Execution,
-        checkpoints: Checkpoints | None,
-    ) -> None:
-        self.net, self.P, self.options = request["net"], request["P"], request["training"]
-        self.data, self.seeds, self.device = data, seeds, device
-        self.execution, self.checkpoints = execution, checkpoints
+    request: Mapping[str, Any]
+    data: Prepared
+    seeds: range
+    device: torch.device
+    data_root: Path
+    execution: Execution
+    checkpoints: Checkpoints | None
+
+    def __post_init__(self) -> None:
+        self.net, self.options = self.request["net"], self.request["training"]
+        self.P = self.request["P"]
         self.schedule = Schedule(self.options, self.P)
         self.architecture = ARCHITECTURES[self.net["architecture"]]
         named = self.net.get("pretrained")
-        self.pretrained = None if named is None else below(data_root, named)
-        self.pool = Pool(data, device)
+        self.pretrained = None if named is None else below(self.data_root, named)
+        self.pool = Pool(self.data, self.device)
 
     def train(self) -> _Part:
         """All seeds, together or one by one."""
@@ -116,6 +116,7 @@ class _Run:
                 return self._group(self.seeds)
             except OutOfMemory as error:
                 log.warning("%s; going on with one seed at a time", error)
+                self.pool.buffers.clear()
                 if self.checkpoints is not None:
                     self.checkpoints.drop(_name(self.seeds))
         parts = [self._group(seeds) for seeds in single]
@@ -169,7 +170,7 @@ class _Run:
         with seeded_globally(seeds[0], "dropout", device=self.device) if dropout else nullcontext():
             training = Training(
                 self._members(seeds), self.pool, self.P, self.options, seeds,
-                splittable=not (dropout or self.architecture.batch_norm), dropout=dropout, heed=heed,
+                batch_norm=self.architecture.batch_norm, dropout=dropout, heed=heed,
             )  # fmt: skip
             before = {"train_time_s": 0.0, "restarts": 0}
             if saved is not None:
@@ -238,38 +239,6 @@ def _part(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> _Part:
 
     kept = {name: facts[name] for name in ("taken", "parts", "evaluation_s", "train_time_s", "restarts", "together")}
     return _Part(below_prefix("curves/"), below_prefix("kept/"), kept)
-
-
-def _variables(seeds: range, schedule: Schedule, curves: Mapping[str, Tensor]) -> dict[str, Variable]:
-    """Curves as they are stored, labelled."""
-    epochs = np.array(schedule.epochs)
-    values = {name: tensor.numpy() for name, tensor in curves.items()}
-    variables = {
-        "seed": Variable(("seed",), np.array(seeds), "seed of subset, initialisation and order"),
-        "epoch": Variable(("epoch",), epochs, "passes over the training set", "epoch"),
-        "train_loss": Variable(("seed", "epoch"), values["train_loss"], "training loss"),
-        "test_error": Variable(("seed", "epoch"), values["test_error"], "test error"),
-        "best_epoch": Variable(
-            ("seed",), epochs[values["best"]].astype(float), "epoch of the best test error", "epoch"
-        ),
-        "collapsed": Variable(("seed",), values["collapsed"], "whether the output became a constant"),
-        "diverged_epoch": Variable(("seed",), values["diverged"], "epoch at which the loss was not finite", "epoch"),
-        "ended_epoch": Variable(
-            ("seed",), values["ended"], "epoch after which training ended early, at zero loss", "epoch"
-        ),
-    }
-    if not schedule.snapshots:
-        return variables
-    steps = np.array(schedule.snapshots)
-    losses, errors = values["snapshot_train_loss"], values["snapshot_test_error"]
-    passes = steps / schedule.steps_an_epoch
-    return {
-        **variables,
-        "snapshot_step": Variable(("snapshot",), steps, "optimisation steps at each snapshot", "step"),
-        "snapshot_epoch": Variable(("snapshot",), passes, "passes over the training set at each snapshot", "epoch"),
-        "snapshot_train_loss": Variable(("seed", "snapshot"), losses, "training loss at each snapshot"),
-        "snapshot_test_error": Variable(("seed", "snapshot"), errors, "test error at each snapshot"),
-    }
 
 
 def load_net(
