@@ -25,8 +25,8 @@ from relative_stability.training.pool import Pool
 SMALL, LARGE, CPU = 4, 32, torch.device("cpu")
 
 
-def measure(name: str, batch: int) -> tuple[float, float, int, float]:
-    """Seconds of a step and of an evaluated image, parameters, and peak memory of this process in MB."""
+def measure(name: str, batch: int) -> tuple[float, ...]:
+    """Seconds of a step and of an evaluated image, parameters, layers, and peak memory of this process in MB."""
     torch.set_num_threads(1)
     images = torch.randint(256, (2 * LARGE, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     labels, test = torch.arange(len(images)) % 10, torch.arange(len(images)) >= LARGE
@@ -47,7 +47,8 @@ def measure(name: str, batch: int) -> tuple[float, float, int, float]:
     step = fastest(training._step, 3 if batch == LARGE else 6)
     evaluation = fastest(lambda: training._raw(training.train)) / LARGE
     parameters = sum(p.numel() for p in net.parameters())
-    return step, evaluation, parameters, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    layers = sum(any(True for _ in module.parameters(recurse=False)) for module in net.modules())
+    return step, evaluation, parameters, layers, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def row(name: str) -> dict[str, str]:
@@ -57,7 +58,7 @@ def row(name: str) -> dict[str, str]:
         command = [sys.executable, "-m", "benchmarks.costs", name, str(batch)]
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found.append([float(word) for word in said.split()])
-    (small, _, parameters, low), (large, evaluation, _, high) = found
+    (small, _, parameters, layers, low), (large, evaluation, _, _, high) = found
     image = (large - small) / (LARGE - SMALL)
     values = [
         max(0.0, small - SMALL * image),
@@ -65,8 +66,9 @@ def row(name: str) -> dict[str, str]:
         evaluation,
         parameters / 1e6,
         max(0.0, high - low) / (LARGE - SMALL),
+        layers,
     ]
-    scales = (1e3, 1e3, 1e3, 1, 1)
+    scales = (1e3, 1e3, 1e3, 1, 1, 1)
     words = [name, *(f"{value * scale:.4g}" for value, scale in zip(values, scales, strict=True))]
     return dict(zip(COLUMNS, words, strict=True))
 

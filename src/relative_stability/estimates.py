@@ -11,7 +11,9 @@ numbers of parameters. What is asked for is SAFETY times as much, and at least L
 is tried again. Memory is that of the imports, of the data as they are read and kept, of the weights in all the
 copies that training keeps (values, gradient, moments, init, best, last, snapshots), and of a batch.
 
-No GPU has been measured: a step is taken to be GPU times faster there than on one core, and to last LAUNCHES at least.
+No GPU has been measured: a step is taken to be GPU times faster there than on one core (10 TFLOP/s, half of what an
+A100 can in float32, against the 0.11 TFLOP/s of ResNet18 on the core of the table), and to last LAUNCH times one more
+than its number of layers at least.
 """
 
 import csv
@@ -24,11 +26,11 @@ from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED
 from relative_stability.results import Measurement, Run
 
 TABLE = Path(__file__).with_name("costs.csv")
-COLUMNS = ("architecture", "step_ms", "image_ms", "evaluation_ms", "parameters_million", "image_mb")
+COLUMNS = ("architecture", "step_ms", "image_ms", "evaluation_ms", "parameters_million", "image_mb", "layers")
 START = 20.0  # seconds until the first step: imports, data
 SAFETY, LEAST = 2.0, 10  # minutes
 MEMORY_SAFETY, IMPORTS = 1.5, 700.0  # MB
-GPU, LAUNCHES, CUDA = 20.0, 0.01, 3000.0  # times, seconds, MB of a process that uses one
+GPU, LAUNCH, CUDA = 90.0, 1e-4, 3000.0  # times, seconds, MB of a process that uses one
 COPIES = 8  # of the weights: values, gradient, two moments, init, best, last, and one on the way to disk
 FORWARD = {"output": 1.0, "dynamics": 1.0, "depth": 3.5}  # time of a measurement over that of its forward passes
 
@@ -41,6 +43,7 @@ class Cost(NamedTuple):
     evaluation: float
     parameters: float
     memory: float
+    layers: float
 
 
 class Estimate(NamedTuple):
@@ -63,7 +66,7 @@ def costs() -> dict[str, Cost]:
     """The table, by architecture; seconds, millions and megabytes."""
     with TABLE.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    scales = (1e-3, 1e-3, 1e-3, 1, 1)
+    scales = (1e-3, 1e-3, 1e-3, 1, 1, 1)
     return {
         row["architecture"]: Cost(*(s * float(row[c]) for c, s in zip(COLUMNS[1:], scales, strict=True)))
         for row in rows
@@ -83,7 +86,12 @@ def scaled(run: Run) -> Cost:
         width = options.get("width", 1)
         wider = width**2
         larger = (facts.image_size / 32) ** 2 * (wider if width > 1 else width)
-    return Cost(cost.step, cost.image * larger, cost.evaluation * larger, cost.parameters * wider, cost.memory * larger)
+    return cost._replace(
+        image=cost.image * larger,
+        evaluation=cost.evaluation * larger,
+        parameters=cost.parameters * wider,
+        memory=cost.memory * larger,
+    )
 
 
 def training(run: Run, device: str) -> Estimate:
@@ -95,7 +103,7 @@ def training(run: Run, device: str) -> Estimate:
     moments = len(schedule.epochs) + len(schedule.snapshots) + 2
     step, evaluation = cost.step + schedule.batch_size * cost.image, cost.evaluation
     if device != "cpu":
-        step, evaluation = max(step / GPU, LAUNCHES), evaluation / GPU
+        step, evaluation = max(step / GPU, LAUNCH * (1 + cost.layers)), evaluation / GPU
     seconds = START + seeds * (schedule.steps * step + moments * (run.P + facts.test_size) * evaluation)
     # Half precision for snapshots; what is kept of all seeds comes together at the end.
     weights = 4 * cost.parameters * seeds * (COPIES + 3 + len(schedule.snapshots))

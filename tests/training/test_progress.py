@@ -8,7 +8,7 @@ from relative_stability.training import progress
 from tests.training.small import CNN, digits, train
 
 LINE = re.compile(
-    r"seed0: epoch [\d.]+ of 15, training loss [\d.]+, test error [\d.]+, [\d,]+ images/s, \d+ (s|min \d\d s) left$"
+    r"cnn P=64 seed0: epoch [\d.]+ of 15, training loss [\d.]+, test error [\d.]+, [\d,]+ images/s, \d+ (s|min \d\d s) left$"
 )
 
 
@@ -17,7 +17,7 @@ def test_a_log_gets_a_line_for_every_tenth(caplog, capsys):
         train(digits(), CNN)
     lines = [record.message for record in caplog.records if "images/s" in record.message]
     assert len(lines) == 10 and all(LINE.match(line) for line in lines)
-    assert lines[4].startswith("seed0: epoch 7.5 of 15") and lines[-1].endswith(" 0 s left")
+    assert lines[4].startswith("cnn P=64 seed0: epoch 7.5 of 15") and lines[-1].endswith(" 0 s left")
     assert capsys.readouterr().err == ""
 
 
@@ -28,7 +28,7 @@ def test_a_terminal_gets_a_bar_that_goes_again(monkeypatch, capsys):
     monkeypatch.setattr(progress.Progress.__init__, "__defaults__", (lambda: float(next(clock)),))
     train(digits(), CNN)
     shown = capsys.readouterr().err
-    assert "seed0 |" in shown and " %, epoch " in shown and "images/s" in shown
+    assert "cnn P=64 seed0 |" in shown and " %, epoch " in shown and "images/s" in shown
     assert shown.rstrip("\n").endswith("\r")  # the line is cleared
 
 

@@ -181,7 +181,7 @@ class _Run:
 
     def _finished(self, training: Training, name: str, before: Mapping[str, Any]) -> _Part:
         started = time.monotonic()
-        progress = Progress(name, training)
+        progress = Progress(f"{self.net['architecture']} P={self.P} {name}", training)
 
         def facts(finished: bool) -> dict[str, Any]:
             spent = round(before["train_time_s"] + time.monotonic() - started, 3)
