@@ -9,6 +9,8 @@ from relative_stability.config import Schema
 from tests.workflow.project import Project, copy_project
 
 ROOT = Path(__file__).parents[1]
+# As in a job. Two threads that wait for each other on a machine with other work take ten times as long as one.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ class Training:
         self.optimizer = OPTIMIZERS[options["optimizer"]](members.parameters, options, self.schedule, members.stacked)
         self.augmentations = build_augmentation(options)
         self.train = pool.subsets(P, self.seeds)
-        self.test = pool.test.expand(len(self.seeds), -1)
+        self.test = pool.test[None]  # the same for every seed
         self.initial = self._raw(self.train) if self.objective.alpha is not None else None
         self.initial_test = self._raw(self.test) if self.objective.alpha is not None else None
         self.records = Records(self.schedule, members.tensors())
@@ -194,12 +194,13 @@ class Training:
         self.epoch_losses.zero_()
 
     def _raw(self, indices: Tensor) -> Tensor:
-        """Outputs in evaluation mode and in float32, (S, M, K). indices: (S, M)."""
+        """Outputs in evaluation mode and in float32, (S, M, K). indices: (S, M), or (1, M) for the same samples."""
         outputs = []
         with self.members.evaluating(), numerics("float32", self.pool.device):
             for part in indices.split(EVALUATION_BATCH, dim=1):
                 self.heed()
-                outputs.append(self.members.evaluate(self.pool.fetch(part)))
+                images = self.pool.fetch(part).expand(len(self.seeds), -1, -1, -1, -1)
+                outputs.append(self.members.evaluate(images))
         return torch.cat(outputs, dim=1)
 
     @torch.no_grad()
