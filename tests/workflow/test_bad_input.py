@@ -17,7 +17,9 @@ def project(tmp_path_factory):
 def test_a_bad_config_is_refused_before_the_first_job_in_one_sentence(project):
     with project.edited(CONFIG, "steps: 60", "stesp: 60"):
         said = project.refused(CONFIG)
-    assert "training: key 'stesp' is unknown; did you mean 'steps'? Known: alpha, augmentation, batch_size" in said
+    assert (
+        "training: key 'stesp' is unknown; did you mean 'steps'? Known: alpha, augmentation, augmentation_cut" in said
+    )
     assert "Traceback" not in said
 
 
