@@ -59,7 +59,7 @@ def test_checkpoints_of_gone_runs_are_listed_and_those_of_running_ones_left_alon
     for place in (kept, idle, running):
         place.mkdir(parents=True)
         (place / "seed0.safetensors").write_text("x")
-        (place / "lock").write_text("{}")
+        (place / "lock").write_text('{"host": "node7"}')
     os.utime(idle / "lock", (0, 0))
     assert main(["prune", "kept.yaml", "--delete", *schema]) == 0
     listed = capsys.readouterr().out

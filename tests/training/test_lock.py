@@ -63,6 +63,7 @@ def test_a_lock_that_was_given_back_is_free_for_every_machine(monkeypatch, tmp_p
     """A job that was asked to leave is started again elsewhere at once."""
     with locked(tmp_path, **FAST):
         assert lock.lately_held(tmp_path)
+    assert not lock.lately_held(tmp_path)
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="node8"))
     started = time.monotonic()
     with locked(tmp_path, **FAST) as waited:

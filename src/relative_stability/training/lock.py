@@ -60,8 +60,9 @@ def locked(
 
 def lately_held(folder: Path) -> bool:
     """Whether some process may hold the lock of a side folder: it gave a sign of life in the last two minutes."""
+    path = folder / NAME
     with suppress(FileNotFoundError):
-        return time.time() - (folder / NAME).stat().st_mtime < DEAD
+        return bool(_holder(path)) and time.time() - path.stat().st_mtime < DEAD
     return False
 
 
