@@ -36,7 +36,7 @@ figures: $(READY) ## set up, then make every figure and the claims from the embe
 test: $(READY) ## set up, then run the whole test suite
 	pytest
 
-quick: $(READY) ## the tests that start no Snakemake (a minute)
+quick: $(READY) ## the tests that start no Snakemake (some minutes)
 	pytest -m "not workflow"
 
 lint: $(READY) ## ruff, snakefmt and mypy; changes nothing

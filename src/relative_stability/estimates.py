@@ -22,8 +22,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from relative_stability.grid import parse_seeds
 from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED
 from relative_stability.results import Measurement, Run
+from relative_stability.training.schedule import Schedule
 
 TABLE = Path(__file__).with_name("costs.csv")
 COLUMNS = ("architecture", "step_ms", "image_ms", "evaluation_ms", "parameters_million", "image_mb", "layers")
@@ -96,10 +98,8 @@ def scaled(run: Run) -> Cost:
 
 def training(run: Run, device: str) -> Estimate:
     """Of a run. device: cpu, or anything else for a GPU."""
-    from relative_stability.training.schedule import Schedule
-
     cost, facts, schedule = scaled(run), run.dataset.facts, Schedule(run.training, run.P)
-    seeds = _seeds(run.seeds)
+    seeds = len(parse_seeds(run.seeds))
     moments = len(schedule.epochs) + len(schedule.snapshots) + 2
     step, evaluation = cost.step + schedule.batch_size * cost.image, cost.evaluation
     if device != "cpu":
@@ -114,7 +114,7 @@ def training(run: Run, device: str) -> Estimate:
 def measuring(measurement: Measurement, device: str) -> Estimate:
     """Of a measurement: for each net one clean pass, and three for every cut, magnitude and draw."""
     run, settings = measurement.run, measurement.stability
-    cost, seeds = scaled(run), _seeds(run.seeds)
+    cost, seeds = scaled(run), len(parse_seeds(run.seeds))
     nets = 2 if measurement.observable != "dynamics" else 1 + run.training.get("snapshots", 0)
     sizes = settings.get("displacement") or settings.get("magnitude") or [1]
     passes = 1 + 3 * len(settings.get("cut", [3])) * len(sizes) * settings.get("draws", 1)
@@ -125,11 +125,6 @@ def measuring(measurement: Measurement, device: str) -> Estimate:
     return Estimate(
         START + seeds * nets * images * passes * time, _process(device) + 3 * _data(run) + weights + activations
     )
-
-
-def _seeds(text: str) -> int:
-    first, _, last = text.partition("-")
-    return int(last or first) - int(first) + 1
 
 
 def _together(run: Run, seeds: int) -> int:

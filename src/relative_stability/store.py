@@ -230,7 +230,7 @@ def read_tensors(path: str | Path, remade_by: str = "") -> tuple[dict[str, "Tens
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, json.loads((file.metadata() or {}).get(ATTRIBUTES, "{}"))
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise broken(path, remade_by, error) from error
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import relative_stability as rs
-from relative_stability.perturbations.diffeomorphism import folded, rms_displacement
+from relative_stability.perturbations.diffeomorphism import field, folded, rms_displacement
 
 FIELDS = 4000
 
@@ -113,3 +113,12 @@ def test_a_field_folds_where_its_gradient_exceeds_one():
 def test_bad_input_is_refused_in_a_sentence(call, sentence):
     with pytest.raises(rs.InputError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_field_that_was_drawn_in_inference_mode_leaves_gradients_alone(dtype):
+    with torch.inference_mode():
+        field(torch.randn(2, 2, 3, 3, dtype=dtype), 13)
+    coefficients = torch.randn(2, 2, 3, 3, dtype=dtype, requires_grad=True)
+    field(coefficients, 13).sum().backward()
+    assert coefficients.grad.abs().sum() > 0

@@ -7,6 +7,7 @@ import torch
 import relative_stability as rs
 from relative_stability.training.augmentation import AUGMENTATIONS, MARGIN, Crop, Deform, Flip, build_augmentation
 from relative_stability.training.pool import Pool
+from tests.training.seen import Seen
 from tests.training.small import CPU, LENET, digits, request, same, train
 
 
@@ -54,6 +55,17 @@ def test_deformations_are_those_that_are_measured():
     from relative_stability.perturbations.diffeomorphism import rms_displacement
 
     assert rms == pytest.approx(rms_displacement(rs.temperature(1.5, n, 4), n, 4), rel=0.1)
+
+
+def test_a_deformation_takes_nothing_to_the_device_in_a_step():
+    """The modes are there from the first one on; to copy them anew would wait for a GPU."""
+    x, drawn = pixels(4).float(), Deform(1, 3).draw(4, generator())
+    Deform(1, 3).apply(x, drawn)
+    with Seen() as step:
+        Deform(1, 3).apply(x, drawn)
+    with Seen() as copy:
+        torch.ones(1).double()
+    assert "aten._to_copy.default" in copy.names - step.names
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

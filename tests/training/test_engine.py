@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from relative_stability.training import members, run
 from relative_stability.training.engine import Training, variation
@@ -11,6 +10,7 @@ from relative_stability.training.members import Alone, Together, make_net
 from relative_stability.training.pool import Pool
 from relative_stability.training.records import STATES
 from relative_stability.training.run import load_net
+from tests.training.seen import Seen
 from tests.training.small import ADAM, CNN, CPU, FC, HIDDEN, HINGE, LENET, digits, request, same, stripe, train
 
 
@@ -292,18 +292,6 @@ def test_no_memory_for_an_evaluation_is_one_sentence(monkeypatch):
     monkeypatch.setattr(members.Alone, "evaluate", short)
     with pytest.raises(run.OutOfMemory, match=r"^out of memory with 1 seed\(s\) at once; give the job more$"):
         train(digits())
-
-
-class Seen(TorchDispatchMode):
-    """Notes every operation."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = set()
-
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        self.names.add(str(function))
-        return function(*arguments, **(options or {}))
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -29,6 +29,7 @@ MODES: tuple[str, ...] = get_args(Modes)
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must serve gradients as well
 def _modes(n: int, cut: int, modes: Modes) -> tuple[Tensor, Tensor, Tensor]:
     """Sines (c, n) on the pixel grid; for every pair (i, j) the amplitude 1/√(i²+j²), 0 where it is cut; its square."""
     k = torch.arange(1, cut + 1, dtype=torch.float64)
@@ -39,6 +40,14 @@ def _modes(n: int, cut: int, modes: Modes) -> tuple[Tensor, Tensor, Tensor]:
     kept = squares <= cut**2 if modes == "disc" else squares.sqrt() < cut + 0.5
     amplitude = torch.where(kept, squares.rsqrt(), torch.zeros(()).double())
     return sines, amplitude, amplitude**2
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must serve gradients as well
+def _modes_there(n: int, cut: int, modes: Modes, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Sines and n times the amplitudes on a device: taking them there in every step would wait for it."""
+    sines, amplitude, _ = _modes(n, cut, modes)
+    return sines.to(device, dtype), (n * amplitude).to(device, dtype)
 
 
 def rms_displacement(temperature: float, n: int, cut: int, modes: Modes = "disc") -> float:
@@ -59,10 +68,8 @@ def field(coefficients: Tensor, n: int, modes: Modes = "disc") -> Tensor:
     coefficients: (B, 2, c, c), entry [b, a, j, i] for component a (0: x, 1: y) and mode sin(iπu) sin(jπv),
     frequencies counted from 1. Returns (B, n, n, 2), axes (y, x, component). A field at T is √T times this one.
     """
-    sines, amplitude, _ = _modes(n, coefficients.shape[-1], modes)
-    sines = sines.to(coefficients)
-    scaled = coefficients * (n * amplitude).to(coefficients)
-    return torch.einsum("bcji,jy,ix->byxc", scaled, sines, sines).contiguous()
+    sines, amplitude = _modes_there(n, coefficients.shape[-1], modes, coefficients.device, coefficients.dtype)
+    return torch.einsum("bcji,jy,ix->byxc", coefficients * amplitude, sines, sines).contiguous()
 
 
 def sample_displacement(

@@ -11,6 +11,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from relative_stability.perturbations.diffeomorphism import field
+from relative_stability.perturbations.interpolation import resample
+from relative_stability.perturbations.temperature import temperature
+
 MARGIN = 4  # pixels, as is usual on CIFAR (He et al. 2016, sec. 4.2)
 
 
@@ -51,10 +55,6 @@ class Deform(NamedTuple):
         return torch.randn(count, 2, self.cut, self.cut, generator=generator)
 
     def apply(self, pixels: Tensor, drawn: Tensor) -> Tensor:
-        from relative_stability.perturbations.diffeomorphism import field
-        from relative_stability.perturbations.interpolation import resample
-        from relative_stability.perturbations.temperature import temperature
-
         n = pixels.shape[1]
         scale = temperature(self.displacement, n, self.cut) ** 0.5
         images = pixels.float().permute(0, 3, 1, 2)

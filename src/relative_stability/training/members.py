@@ -56,7 +56,7 @@ def train_together(choice: str, architecture: str, model: nn.Module, device: tor
     """Whether the seeds of a run train as one stack. choice: auto, together or alone.
 
     auto: where it gains. On a CPU that is fully connected nets of which one step moves at most CACHED numbers
-    (parameters, and for each sample inputs and neurons): 1.1 to 2.6 times on one thread, measured with 4 and 16 seeds;
+    (parameters, and for each sample inputs and neurons): 1.0 to 2.6 times on one thread, measured with 4 and 16 seeds;
     beyond that, and with convolutions, a stack is slower. On a GPU it is every net of few parameters, which has not
     been measured. Never where dropout would draw other numbers for a stack than for one net.
     """
