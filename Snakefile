@@ -31,6 +31,10 @@ for sentence in grid.warnings:
     logger.warning(f"Warning: {sentence}")
 
 
+resource_scopes:
+    turn="local",
+
+
 wildcard_constraints:
     dataset=r"\w+",
     net=r"\w+",
@@ -43,11 +47,17 @@ wildcard_constraints:
     result=r"[\w/]+\.\w+",
 
 
+# What shares a job of a cluster takes turns on its GPU; slurm/profile.v9+.yaml says the same where jobs are submitted.
+if not workflow.is_main_process:
+    workflow.register_resource("turn", 1)
+
+
 localrules:
     all,
     figures,
     prepare,
     request,
+    figure,
     claims,
     check_claims,
 
@@ -59,6 +69,7 @@ rule all:
 
 
 include: "workflow/rules/data.smk"
+include: "workflow/rules/pack.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/collect.smk"

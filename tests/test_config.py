@@ -10,7 +10,7 @@ from relative_stability.config import check_config
 from relative_stability.datasets import DATA, SOURCES
 from relative_stability.datasets.changes import CHANGES
 from relative_stability.figures import KINDS
-from relative_stability.grid import build_grid, parse_seeds, seed_ranges
+from relative_stability.grid import build_grid
 from relative_stability.measurement import NOISE_MATCHINGS
 from relative_stability.modes import BATCH_NORMS
 from relative_stability.nets import ARCHITECTURES
@@ -18,6 +18,7 @@ from relative_stability.observables import OBSERVABLES
 from relative_stability.perturbations import FAMILIES
 from relative_stability.perturbations.diffeomorphism import MODES
 from relative_stability.perturbations.interpolation import INTERPOLATIONS
+from relative_stability.seeds import parse_seeds, seed_ranges
 from relative_stability.stability import ESTIMATORS
 from relative_stability.training.augmentation import AUGMENTATIONS
 from relative_stability.training.numerics import PRECISIONS

@@ -16,18 +16,22 @@ def quiet_again():
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "code", "words"),
     [
-        (InputError("P is too large; take less"), "ERROR P is too large; take less"),
-        (Stopped("SIGUSR1"), "ERROR stopped by SIGUSR1; what was done is kept, and the next start goes on from there"),
+        (InputError("P is too large; take less"), 1, "ERROR P is too large; take less"),
+        (
+            Stopped("SIGUSR1"),
+            75,
+            "ERROR stopped by SIGUSR1; what was done is kept, and the next start goes on from there",
+        ),
     ],
     ids=str,
 )
-def test_what_is_expected_is_one_sentence(tmp_path, capsys, error, words):
+def test_what_is_expected_is_one_sentence(tmp_path, capsys, error, code, words):
     with pytest.raises(SystemExit) as left, job_log(str(tmp_path / "a/job.log"), "job"):
         raise error
     text = (tmp_path / "a/job.log").read_text()
-    assert left.value.code == 1 and words in text and "Traceback" not in text
+    assert left.value.code == code and words in text and "Traceback" not in text
     assert capsys.readouterr().err == f"job: {words.removeprefix('ERROR ')}\n"
 
 

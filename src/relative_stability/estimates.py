@@ -22,9 +22,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from relative_stability.grid import parse_seeds
 from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED
 from relative_stability.results import Measurement, Run
+from relative_stability.seeds import parse_seeds
 from relative_stability.training.schedule import Schedule
 
 TABLE = Path(__file__).with_name("costs.csv")

@@ -1,49 +1,21 @@
 """From a config to its grid: datasets, runs, measurements, sweeps and figures, each checked and laid out once."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from relative_stability import checks
+from relative_stability import checks, estimates
 from relative_stability.config import Schema, check_config, merged
 from relative_stability.datasets import SOURCES, Facts, data_root, facts
 from relative_stability.errors import InputError, nearest
+from relative_stability.packs import Pack, packed
 from relative_stability.perturbations import DISPLACING, GEOMETRIC
 from relative_stability.results import Claims, Dataset, Figure, Measurement, Run, Sweep
+from relative_stability.seeds import seed_ranges
 from relative_stability.store import as_json, read_attributes
-
-
-def parse_seeds(text: str | int) -> range:
-    """The seeds of a range, first and last included.
-
-    >>> parse_seeds("4-7"), parse_seeds(3)
-    (range(4, 8), range(3, 4))
-    """
-    match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(text))
-    if match is None:
-        raise InputError(f"seeds {text!r} is no range; write first-last, such as 0-3, or a single seed")
-    first, last = int(match[1]), int(match[2] or match[1])
-    if last >= 2**31:
-        raise InputError(f"seeds {text!r} is refused: seeds below 2147483648 are needed")
-    if last < first:
-        raise InputError(f"seeds {text!r} runs backwards; write {last}-{first}")
-    return range(first, last + 1)
-
-
-def seed_ranges(value: str | int | Iterable[str | int]) -> list[str]:
-    """Ranges as they stand in paths, in order. Raises InputError where two of them share a seed."""
-    given = [value] if isinstance(value, str | int) else list(value)
-    ranges = sorted((parse_seeds(item) for item in given), key=lambda seeds: seeds.start)
-    for a, b in pairwise(ranges):
-        if b.start < a.stop:
-            raise InputError(
-                f"seeds {a.start}-{a.stop - 1} and {b.start}-{b.stop - 1} overlap; every seed may stand once"
-            )
-    return [str(r.start) if len(r) == 1 else f"{r.start}-{r.stop - 1}" for r in ranges]
 
 
 @dataclass(frozen=True)
@@ -58,6 +30,7 @@ class Grid:
     claims: Claims
     warnings: Sequence[str]
     by_digest: Mapping[str, Any] = field(repr=False)
+    packs: Mapping[str, Pack] = field(repr=False)  # by the digest of each run in one
 
     def sweep(self, name: str) -> Sweep:
         """A sweep by name."""
@@ -74,6 +47,40 @@ class Grid:
         if digest not in self.by_digest:
             raise InputError(f"no result of this config has the digest {digest!r}; it was made by another config")
         return self.by_digest[digest]
+
+    def pack(self, digest: str) -> Pack | None:
+        """The pack that a run shares a process with, or that its measurement does."""
+        found = self.find(digest)
+        return self.packs.get(found.run.digest if isinstance(found, Measurement) else digest)
+
+    def pack_marks(self, digest: str) -> list[str]:
+        """What a job of a packed run waits for."""
+        pack = self.pack(digest)
+        return [] if pack is None else [pack.mark]
+
+    def needs(self, digest: str, attempt: int = 1) -> "Needs":
+        """What to ask a cluster for, for a run, a measurement or a pack; more with each attempt."""
+        found, gpu = self.find(digest), int(self.device != "cpu")
+        if isinstance(found, Pack):
+            estimate = found.estimate(self.device)
+        elif self.pack(digest) is not None:
+            return TAKING
+        elif isinstance(found, Measurement):
+            estimate = estimates.measuring(found, self.device)
+        else:
+            estimate = estimates.training(found, self.device)
+        return Needs(gpu, estimate.mem_mb(attempt), estimate.runtime(attempt))
+
+
+class Needs(NamedTuple):
+    """GPUs, memory, and minutes."""
+
+    gpu: int
+    mem_mb: int
+    runtime: int
+
+
+TAKING = Needs(0, 500, 0)  # what a pack has finished, inside its job and its time
 
 
 def _named(name: str, items: Sequence[Any], what: str) -> Any:
@@ -97,7 +104,9 @@ def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
     figures = [Figure(name, entry["kind"], named[entry["sweep"]]) for name, entry in config["figures"].items()]
     for figure in figures:
         checks.check_figure(figure)
-    everything = [*datasets.values(), *runs.values(), *(m for sweep in sweeps for m in sweep.measurements)]
+    measurements = [m for sweep in sweeps for m in sweep.measurements]
+    packs = packed(measurements, config["device"], config["pack_minutes"])
+    everything = [*datasets.values(), *runs.values(), *measurements, *packs.values()]
     by_digest = {item.digest: item for item in everything}
     return Grid(
         device=config["device"],
@@ -108,6 +117,7 @@ def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
         claims=Claims(sweeps),
         warnings=list(dict.fromkeys(warnings)),
         by_digest=by_digest,
+        packs=packs,
     )
 
 

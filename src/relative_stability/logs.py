@@ -1,6 +1,7 @@
 """Logs that contain something: for `script:` jobs Snakemake leaves the file named in `log:` empty."""
 
 import logging
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -12,11 +13,14 @@ from relative_stability.provenance import software
 from relative_stability.store import writable
 
 log = logging.getLogger("relative_stability")
+STOPPED = 75  # exit code of a job that was asked to leave: try again
 
 
 @contextmanager
-def job_log(path: str, title: str) -> Iterator[logging.Logger]:
+def job_log(path: str, title: str, former: Path | None = None) -> Iterator[logging.Logger]:
     """Log a job to its file, and warnings and errors to stderr as well.
+
+    former: a log that this one goes on from, as another process has done the work.
 
     The first line names the job, the package's version and the commit. Bad input ends the job with its one sentence;
     anything else that fails leaves its traceback in the log.
@@ -24,7 +28,9 @@ def job_log(path: str, title: str) -> Iterator[logging.Logger]:
     try:
         with writable(path):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            file = logging.FileHandler(path, mode="w", encoding="utf-8")
+            if former is not None and former.is_file():
+                shutil.move(former, path)
+            file = logging.FileHandler(path, mode="a", encoding="utf-8")
     except InputError as error:
         print(f"{title}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -33,7 +39,7 @@ def job_log(path: str, title: str) -> Iterator[logging.Logger]:
     screen.setLevel(logging.WARNING)
     screen.setFormatter(logging.Formatter(f"{title}: %(message)s"))
     log.setLevel(logging.INFO)
-    log.handlers[:] = [file, screen]
+    outer, log.handlers[:] = log.handlers[:], [file, screen]
     log.propagate = False
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
@@ -50,10 +56,11 @@ def job_log(path: str, title: str) -> Iterator[logging.Logger]:
         raise SystemExit(1) from None
     except Stopped as stopped:
         log.error("stopped by %s; what was done is kept, and the next start goes on from there", stopped)
-        raise SystemExit(1) from None
+        raise SystemExit(STOPPED) from None
     except Exception:
         log.exception("failed; the whole traceback is also in %s", path)
         raise SystemExit(1) from None
     finally:
+        log.handlers[:] = outer
         for handler in (file, screen):
             handler.close()

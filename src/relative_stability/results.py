@@ -26,7 +26,7 @@ def digest(request: Request) -> str:
     return sha256(as_json(request).encode()).hexdigest()[:10]
 
 
-class _Result:
+class Result:
     """Something made from a request."""
 
     request: Request
@@ -41,7 +41,7 @@ class _Result:
 
 
 @dataclass(frozen=True)
-class Dataset(_Result):
+class Dataset(Result):
     """A dataset of the config, prepared once. options: as they enter the digest."""
 
     name: str
@@ -58,7 +58,7 @@ class Dataset(_Result):
 
 
 @dataclass(frozen=True)
-class Run(_Result):
+class Run(Result):
     """One net trained on P samples of one dataset for one range of seeds."""
 
     dataset: Dataset
@@ -93,13 +93,17 @@ class Run(_Result):
         return f"{RESULTS}/training/{self.place}.{self.digest}.safetensors"
 
     @property
+    def log(self) -> str:
+        return f"{RESULTS}/logs/training/{self.place}.{self.digest}.log"
+
+    @property
     def checkpoints(self) -> str:
         """Folder of what an unfinished training has left, of no rule's output: Snakemake deletes those on failure."""
         return f"{RESULTS}/checkpoints/{self.digest}"
 
 
 @dataclass(frozen=True)
-class Measurement(_Result):
+class Measurement(Result):
     """One observable measured on one run."""
 
     run: Run
@@ -120,8 +124,12 @@ class Measurement(_Result):
     def path(self) -> str:
         return f"{RESULTS}/stability/{self.observable}/{self.run.place}.{self.digest}.nc"
 
+    @property
+    def log(self) -> str:
+        return f"{RESULTS}/logs/stability/{self.observable}/{self.run.place}.{self.digest}.log"
 
-class _Published(_Result):
+
+class _Published(Result):
     """A result whose path has no digest. Its mark has one, and is there only while it tells the truth."""
 
     path: str

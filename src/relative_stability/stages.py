@@ -1,15 +1,19 @@
 """One function a stage: files in, files out. The workflow's scripts call these and nothing else."""
 
+import gc
+import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from relative_stability.errors import InputError
-from relative_stability.logs import log
+from relative_stability.finished import keep, kept, take
+from relative_stability.logs import STOPPED, job_log, log
 from relative_stability.provenance import hardware, software
 from relative_stability.results import digest as digest_of
 from relative_stability.store import as_json, expect, open_dataset, write
+from relative_stability.training.lock import clear_unless_held
 
 Request = Mapping[str, Any]
 
@@ -64,14 +68,20 @@ def train(
     checkpoints: str,
     engine: Mapping[str, Any],
     data_root: str = "",
+    finished: str = "",
+    packs: Sequence[str] = (),
 ) -> None:
     """A run: curves as netCDF, weights as safetensors.
 
     checkpoints: side folder of this run alone, which is gone when the run is done. engine: how to train, see
-    `Execution`. data_root: folder of raw data, and of pretrained weights.
+    `Execution`. data_root: folder of raw data, and of pretrained weights. finished: folder where finished results have
+    second names. packs: mark of the pack that has trained this run, if one has.
     """
+    if _taken((curves, weights), digest, finished, packs):
+        clear_unless_held(Path(checkpoints))
+        return
     from relative_stability.datasets.prepared import open_prepared
-    from relative_stability.grid import parse_seeds
+    from relative_stability.seeds import parse_seeds
     from relative_stability.store import write_tensors
     from relative_stability.training.checkpoints import Checkpoints
     from relative_stability.training.lock import locked
@@ -81,8 +91,7 @@ def train(
     side = Checkpoints(Path(checkpoints), digest, execution.checkpoint_minutes)
     with side.listening(), locked(side.folder, side.heed) as waited:
         started = time.monotonic()
-        if waited and _made(curves, weights, digest):
-            log.info("the process that this one waited for has finished the run")
+        if waited and _taken((curves, weights), digest, finished):
             side.clear()
             return
         try:
@@ -95,18 +104,8 @@ def train(
         except BaseException:
             side.clear_if_empty()
             raise
+        keep((curves, weights), finished)
         side.clear()
-
-
-def _made(curves: str, weights: str, digest: str) -> bool:
-    """Whether both files of a run are there and whole."""
-    from relative_stability.store import read_attributes, read_tensors
-
-    try:
-        made = [read_attributes(curves), read_tensors(weights)[1]]
-    except InputError:
-        return False
-    return all(attributes.get("digest") == digest for attributes in made)
 
 
 def measure(
@@ -119,8 +118,12 @@ def measure(
     out: str,
     device: str,
     threads: int,
+    finished: str = "",
+    packs: Sequence[str] = (),
 ) -> None:
-    """Stability of a run, as netCDF."""
+    """Stability of a run, as netCDF. finished, packs: as for `train`."""
+    if _taken([out], digest, finished, packs):
+        return
     from relative_stability.datasets.prepared import open_prepared
     from relative_stability.observables import LATER, measure_run
     from relative_stability.store import read, read_tensors
@@ -136,6 +139,71 @@ def measure(
     settings = {key: value if isinstance(value, str | int) else as_json(value) for key, value in settings.items()}
     settings["stability_seed"] = settings.pop("seed")
     write(out, variables, {**_attributes(request, digest, started), **hardware(str(where)), **settings})
+    keep([out], finished)
+
+
+def _taken(paths: Sequence[str], digest: str, finished: str, packs: Sequence[str] = ()) -> bool:
+    """Whether results are there already, as another process has made them. A pack must have."""
+    if take(paths, digest, finished):
+        log.info("taken as another process has finished it")
+        return True
+    if packs:
+        Path(packs[0]).unlink(missing_ok=True)  # so that the pack is run again
+        raise InputError(
+            f"{paths[0]} failed in the process that it shares with other small runs; see above in this log"
+        )
+    return False
+
+
+def pack(
+    tasks: Iterable[Mapping[str, Any]],
+    device: str,
+    threads: int,
+    engine: Mapping[str, Any],
+    data_root: str,
+    finished: str,
+) -> None:
+    """Small runs in one process, each trained and measured. What they make waits in `finished` for their own jobs.
+
+    tasks: for each run the arguments of `train`, and those of `measure` for whatever is measured, each with its log.
+    A run that fails says so there and holds up no other; a signal to leave ends them all.
+    """
+    failed = 0
+    for task in tasks:
+        run = task["train"]
+        there = all(Path(run[key]).is_file() for key in ("curves", "weights"))
+        files = {key: run[key] if there else str(kept(run[key], finished)) for key in ("curves", "weights")}
+        shared = {"device": device, "threads": threads}
+        train_on = {**run, **files, **shared, "engine": engine, "data_root": data_root}
+        done = _logged(train, train_on, run["curves"], finished)
+        for one in task["measure"] if done else []:
+            out = one["out"] if Path(one["out"]).is_file() else str(kept(one["out"], finished))
+            done &= _logged(measure, {**one, **files, **shared, "out": out}, one["out"], finished)
+        failed += not done
+        _release()
+    if failed:
+        log.warning("%d of its runs failed; their own logs say why", failed)
+
+
+def _release() -> None:
+    """Give back what a run has left in memory."""
+    gc.collect()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _logged(stage: Callable[..., None], arguments: Mapping[str, Any], title: str, finished: str) -> bool:
+    """Whether a stage went well, logged where its own job goes on with the log."""
+    rest = {key: value for key, value in arguments.items() if key != "log"}
+    try:
+        with job_log(str(kept(arguments["log"], finished)), f"{stage.__name__} {title}"):
+            stage(**rest)
+    except SystemExit as left:
+        if left.code == STOPPED:
+            raise
+        return False
+    return True
 
 
 def collect(request: Request, runs: Iterable[Mapping[str, Any]], mark: str, out: str) -> None:

@@ -219,7 +219,10 @@ def write_tensors(path: str | Path, tensors: Mapping[str, "Tensor"], attributes:
     with atomic(path) as temporary:
         # One entry of metadata: safetensors writes several in an order of chance.
         metadata = {ATTRIBUTES: as_json(dict(attributes))}
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as everywhere else: safetensors would let no one but its writer read it
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        temporary.chmod(mode)
 
 
 def read_tensors(path: str | Path, remade_by: str = "") -> tuple[dict[str, "Tensor"], dict[str, str]]:
@@ -232,6 +235,18 @@ def read_tensors(path: str | Path, remade_by: str = "") -> tuple[dict[str, "Tens
             return tensors, json.loads((file.metadata() or {}).get(ATTRIBUTES, "{}"))
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise broken(path, remade_by, error) from error
+
+
+def tensor_attributes(path: str | Path) -> dict[str, str]:
+    """The attributes alone of a safetensors file, which must be whole. Imports no torch. Raises InputError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:  # its header says how long the file must be
+            found: dict[str, str] = json.loads((file.metadata() or {}).get(ATTRIBUTES, "{}"))
+            return found
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise broken(path, "", error) from error
 
 
 def as_json(value: Any) -> str:

@@ -4,25 +4,25 @@ rule measure:
         dataset=lambda w: ancient(grid.find(w.digest).run.dataset.path),
         curves=lambda w: grid.find(w.digest).run.curves,
         weights=lambda w: grid.find(w.digest).run.weights,
+        packs=lambda w: ancient(grid.pack_marks(w.digest)),
     output:
         "results/stability/{observable}/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc",
     log:
         "results/logs/stability/{observable}/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.log",
-    benchmark:
-        "results/benchmarks/stability/{observable}/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.tsv"
+    group:
+        "run"
     threads: 1
     resources:
-        gpu=1 if grid.device != "cpu" else 0,
-        mem_mb=lambda w, attempt: (
-            estimates.measuring(grid.find(w.digest), grid.device).mem_mb(attempt)
-        ),
-        runtime=lambda w, attempt: (
-            estimates.measuring(grid.find(w.digest), grid.device).runtime(attempt)
-        ),
+        turn=1,
+        gpu=lambda w: grid.needs(w.digest).gpu,
+        mem_mb=lambda w, attempt: grid.needs(w.digest, attempt).mem_mb,
+        runtime=lambda w, attempt: grid.needs(w.digest, attempt).runtime,
+        cpus_per_task=lambda w, threads: threads,
     params:
         request=lambda w: grid.find(w.digest).json,
         run_digest=lambda w: grid.find(w.digest).run.digest,
         device=grid.device,
+        finished="results/.finished",
     message:
         "measure {wildcards.observable} of {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds}"
     script:

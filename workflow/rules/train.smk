@@ -3,25 +3,25 @@ rule train:
     input:
         # The name carries the dataset's digest, so its age means nothing.
         dataset=lambda w: ancient(grid.find(w.digest).dataset.path),
+        packs=lambda w: ancient(grid.pack_marks(w.digest)),
     output:
         curves="results/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc",
         weights="results/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.safetensors",
     log:
         "results/logs/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.log",
-    benchmark:
-        "results/benchmarks/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.tsv"
+    group:
+        "run"
     threads: 1
     resources:
-        gpu=1 if grid.device != "cpu" else 0,
-        mem_mb=lambda w, attempt: (
-            estimates.training(grid.find(w.digest), grid.device).mem_mb(attempt)
-        ),
-        runtime=lambda w, attempt: (
-            estimates.training(grid.find(w.digest), grid.device).runtime(attempt)
-        ),
+        turn=1,
+        gpu=lambda w: grid.needs(w.digest).gpu,
+        mem_mb=lambda w, attempt: grid.needs(w.digest, attempt).mem_mb,
+        runtime=lambda w, attempt: grid.needs(w.digest, attempt).runtime,
+        cpus_per_task=lambda w, threads: threads,
     params:
         request=lambda w: grid.find(w.digest).json,
         device=grid.device,
+        finished="results/.finished",
         checkpoints=lambda w: grid.find(w.digest).checkpoints,
         engine=grid.engine,
         data_root=grid.data_root,

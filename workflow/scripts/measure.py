@@ -1,9 +1,11 @@
 import json
 
 from relative_stability import stages
+from relative_stability.finished import kept
 from relative_stability.logs import job_log
 
-with job_log(snakemake.log[0], f"measure {snakemake.output[0]}"):
+former = kept(snakemake.log[0], snakemake.params.finished)
+with job_log(snakemake.log[0], f"measure {snakemake.output[0]}", former):
     stages.measure(
         json.loads(snakemake.params.request),
         snakemake.wildcards.digest,
@@ -14,4 +16,6 @@ with job_log(snakemake.log[0], f"measure {snakemake.output[0]}"):
         out=snakemake.output[0],
         device=snakemake.params.device,
         threads=snakemake.threads,
+        finished=snakemake.params.finished,
+        packs=snakemake.input.packs,
     )

@@ -1,9 +1,11 @@
 import json
 
 from relative_stability import stages
+from relative_stability.finished import kept
 from relative_stability.logs import job_log
 
-with job_log(snakemake.log[0], f"train {snakemake.output.curves}"):
+former = kept(snakemake.log[0], snakemake.params.finished)
+with job_log(snakemake.log[0], f"train {snakemake.output.curves}", former):
     stages.train(
         json.loads(snakemake.params.request),
         snakemake.wildcards.digest,
@@ -12,6 +14,8 @@ with job_log(snakemake.log[0], f"train {snakemake.output.curves}"):
         weights=snakemake.output.weights,
         device=snakemake.params.device,
         threads=snakemake.threads,
+        finished=snakemake.params.finished,
+        packs=snakemake.input.packs,
         checkpoints=snakemake.params.checkpoints,
         engine=json.loads(snakemake.params.engine),
         data_root=snakemake.params.data_root,

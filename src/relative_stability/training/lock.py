@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,6 +65,12 @@ def lately_held(folder: Path) -> bool:
     with suppress(FileNotFoundError):
         return bool(_holder(path)) and time.time() - path.stat().st_mtime < DEAD
     return False
+
+
+def clear_unless_held(folder: Path) -> None:
+    """Remove the side folder of a run that is done, if its last holder was killed before it could."""
+    if folder.is_dir() and not lately_held(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def described(path: Path) -> str:
