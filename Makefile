@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help figures test quick lint format bench dry prune clean lock
+.PHONY: help figures test quick lint format bench dry status prune clean lock
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ bench: $(READY) ## ratios of speed, each measured in one run
 
 dry: $(READY) ## what snakemake would do, without doing it
 	snakemake --dry-run
+
+status: $(READY) ## how far a sweep is, as a table (CONFIG=config/config.yaml)
+	@relative-stability status $(or $(CONFIG),config/config.yaml)
 
 prune: $(READY) ## list results that no config refers to (DELETE=yes deletes them)
 	relative-stability prune $(if $(filter yes,$(DELETE)),--delete) config/*.yaml

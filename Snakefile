@@ -31,10 +31,6 @@ for sentence in grid.warnings:
     logger.warning(f"Warning: {sentence}")
 
 
-resource_scopes:
-    turn="local",
-
-
 wildcard_constraints:
     dataset=r"\w+",
     net=r"\w+",
@@ -45,11 +41,6 @@ wildcard_constraints:
     sweep=r"\w+",
     figure=r"\w+",
     result=r"[\w/]+\.\w+",
-
-
-# What shares a job of a cluster takes turns on its GPU; slurm/profile.v9+.yaml says the same where jobs are submitted.
-if not workflow.is_main_process:
-    workflow.register_resource("turn", 1)
 
 
 localrules:
@@ -74,3 +65,4 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/ending.smk"

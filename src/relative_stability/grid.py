@@ -49,12 +49,14 @@ class Grid:
         return self.by_digest[digest]
 
     def pack(self, digest: str) -> Pack | None:
-        """The pack that a run shares a process with, or that its measurement does."""
+        """The pack that makes a run or measurement; one that is there already depends on none."""
         found = self.find(digest)
-        return self.packs.get(found.run.digest if isinstance(found, Measurement) else digest)
+        run = found.run if isinstance(found, Measurement) else found
+        pack = self.packs.get(run.digest)
+        return None if pack is None or all(Path(file).is_file() for file in found.files) else pack
 
     def pack_marks(self, digest: str) -> list[str]:
-        """What a job of a packed run waits for."""
+        """What the job of a packed run or measurement waits for."""
         pack = self.pack(digest)
         return [] if pack is None else [pack.mark]
 

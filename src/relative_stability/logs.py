@@ -3,24 +3,29 @@
 import logging
 import shutil
 import sys
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from relative_stability.errors import InputError, Stopped
 from relative_stability.provenance import software
 from relative_stability.store import writable
+from relative_stability.used import Used
 
 log = logging.getLogger("relative_stability")
 STOPPED = 75  # exit code of a job that was asked to leave: try again
 
 
 @contextmanager
-def job_log(path: str, title: str, former: Path | None = None) -> Iterator[logging.Logger]:
+def job_log(
+    path: str, title: str, former: Path | None = None, asked: Mapping[str, int] | None = None
+) -> Iterator[logging.Logger]:
     """Log a job to its file, and warnings and errors to stderr as well.
 
-    former: a log that this one goes on from, as another process has done the work.
+    former: a log that this one goes on from, as another process has done or tried the work. asked: the `gpu`,
+    `runtime` (minutes) and `mem_mb` that were asked for; what was used of them is the last line.
 
     The first line names the job, the package's version and the commit. Bad input ends the job with its one sentence;
     anything else that fails leaves its traceback in the log.
@@ -28,8 +33,8 @@ def job_log(path: str, title: str, former: Path | None = None) -> Iterator[loggi
     try:
         with writable(path):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            if former is not None and former.is_file():
-                shutil.move(former, path)
+            if goes_on := former is not None and former.is_file():
+                shutil.move(str(former), path)
             file = logging.FileHandler(path, mode="a", encoding="utf-8")
     except InputError as error:
         print(f"{title}: {error}", file=sys.stderr)
@@ -45,8 +50,9 @@ def job_log(path: str, title: str, former: Path | None = None) -> Iterator[loggi
     def show(message: Warning | str, *_: object, **__: object) -> None:
         log.warning("%s", message)
 
-    made_by = software()
-    log.info("%s, relative-stability %s, commit %s", title, made_by["package_version"], made_by["commit"])
+    made_by, started = software(), time.monotonic()
+    if not goes_on:
+        log.info("%s, relative-stability %s, commit %s", title, made_by["package_version"], made_by["commit"])
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show
@@ -61,6 +67,8 @@ def job_log(path: str, title: str, former: Path | None = None) -> Iterator[loggi
         log.exception("failed; the whole traceback is also in %s", path)
         raise SystemExit(1) from None
     finally:
+        if asked is not None:
+            log.info(Used.measured(asked, time.monotonic() - started))
         log.handlers[:] = outer
         for handler in (file, screen):
             handler.close()

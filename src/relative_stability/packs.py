@@ -26,7 +26,7 @@ class Member:
     @property
     def missing(self) -> bool:
         """Whether there is something to do, by the names on the disk."""
-        paths = [self.run.curves, self.run.weights, *(m.path for m in self.measurements)]
+        paths = [*self.run.files, *(m.path for m in self.measurements)]
         return not all(Path(path).is_file() for path in paths)
 
     def estimate(self, device: str) -> estimates.Estimate:

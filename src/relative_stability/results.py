@@ -19,6 +19,7 @@ from relative_stability.versions import STAGES
 
 Request = dict[str, Any]
 RESULTS = "results"
+FINISHED = f"{RESULTS}/.finished"  # second names, see finished.py
 
 
 def digest(request: Request) -> str:
@@ -93,6 +94,10 @@ class Run(Result):
         return f"{RESULTS}/training/{self.place}.{self.digest}.safetensors"
 
     @property
+    def files(self) -> list[str]:
+        return [self.curves, self.weights]
+
+    @property
     def log(self) -> str:
         return f"{RESULTS}/logs/training/{self.place}.{self.digest}.log"
 
@@ -122,11 +127,19 @@ class Measurement(Result):
 
     @property
     def path(self) -> str:
-        return f"{RESULTS}/stability/{self.observable}/{self.run.place}.{self.digest}.nc"
+        return f"{RESULTS}/stability/{self.place}.{self.digest}.nc"
+
+    @property
+    def place(self) -> str:
+        return f"{self.observable}/{self.run.place}"
+
+    @property
+    def files(self) -> list[str]:
+        return [self.path]
 
     @property
     def log(self) -> str:
-        return f"{RESULTS}/logs/stability/{self.observable}/{self.run.place}.{self.digest}.log"
+        return f"{RESULTS}/logs/stability/{self.place}.{self.digest}.log"
 
 
 class _Published(Result):

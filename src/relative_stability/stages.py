@@ -149,9 +149,7 @@ def _taken(paths: Sequence[str], digest: str, finished: str, packs: Sequence[str
         return True
     if packs:
         Path(packs[0]).unlink(missing_ok=True)  # so that the pack is run again
-        raise InputError(
-            f"{paths[0]} failed in the process that it shares with other small runs; see above in this log"
-        )
+        raise SystemExit(1)  # what went wrong there is what this job's log ends with
     return False
 
 
@@ -171,18 +169,24 @@ def pack(
     failed = 0
     for task in tasks:
         run = task["train"]
-        there = all(Path(run[key]).is_file() for key in ("curves", "weights"))
-        files = {key: run[key] if there else str(kept(run[key], finished)) for key in ("curves", "weights")}
-        shared = {"device": device, "threads": threads}
-        train_on = {**run, **files, **shared, "engine": engine, "data_root": data_root}
-        done = _logged(train, train_on, run["curves"], finished)
+        curves, weights = _place((run["curves"], run["weights"]), finished)
+        shared = {"curves": curves, "weights": weights, "device": device, "threads": threads}
+        done = _logged(train, {**run, **shared, "engine": engine, "data_root": data_root}, run["curves"], finished)
         for one in task["measure"] if done else []:
-            out = one["out"] if Path(one["out"]).is_file() else str(kept(one["out"], finished))
-            done &= _logged(measure, {**one, **files, **shared, "out": out}, one["out"], finished)
+            (out,) = _place([one["out"]], finished)
+            done &= _logged(measure, {**one, **shared, "out": out}, one["out"], finished)
         failed += not done
         _release()
     if failed:
         log.warning("%d of its runs failed; their own logs say why", failed)
+
+
+def _place(paths: Sequence[str], finished: str) -> list[str]:
+    """Where a pack finds or leaves results: under their own names if they are there, else under their second ones."""
+    if all(Path(path).is_file() for path in paths):
+        keep(paths, finished)  # their own jobs may be about to start, and Snakemake to delete them
+        return list(paths)
+    return [str(kept(path, finished)) for path in paths]
 
 
 def _release() -> None:

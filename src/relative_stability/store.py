@@ -8,7 +8,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -129,12 +129,19 @@ def write(path: str | Path, variables: Mapping[str, Variable], attributes: Attri
             out[...] = values.astype(object) if kind is str else values
 
 
-def read(path: str | Path, remade_by: str = "") -> tuple[dict[str, Variable], dict[str, Any]]:
-    """Variables and attributes of a netCDF file. Raises InputError, naming the rule `remade_by`, if it is broken."""
+def read(
+    path: str | Path, remade_by: str = "", only: Collection[str] | None = None
+) -> tuple[dict[str, Variable], dict[str, Any]]:
+    """Variables (or only some) and attributes of a netCDF file.
+
+    Raises InputError, naming the rule `remade_by`, if it is broken.
+    """
     with _opened(path, remade_by) as file:
         file.set_auto_maskandscale(False)
         variables = {}
         for name, item in file.variables.items():
+            if only is not None and name not in only:
+                continue
             values = np.asarray(item[...])
             if "dtype" in item.ncattrs() and item.getncattr("dtype") == "bool":
                 values = values.astype(bool)

@@ -1,3 +1,13 @@
+# A run and its measurements share a job of a cluster (group: "run"), and take turns on its GPU; how much such a job asks
+# for is worked out where it is submitted, with the same turn=1 in slurm/profile.v9+.yaml.
+resource_scopes:
+    turn="local",
+
+
+if not workflow.is_main_process:
+    workflow.register_resource("turn", 1)
+
+
 rule pack:
     """Train and measure small runs in one process, one after another; their own jobs then take what is finished."""
     input:

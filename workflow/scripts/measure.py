@@ -4,8 +4,9 @@ from relative_stability import stages
 from relative_stability.finished import kept
 from relative_stability.logs import job_log
 
+asked = {key: snakemake.resources[key] for key in ("gpu", "runtime", "mem_mb")}
 former = kept(snakemake.log[0], snakemake.params.finished)
-with job_log(snakemake.log[0], f"measure {snakemake.output[0]}", former):
+with job_log(snakemake.log[0], f"measure {snakemake.output[0]}", former, asked):
     stages.measure(
         json.loads(snakemake.params.request),
         snakemake.wildcards.digest,

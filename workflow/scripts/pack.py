@@ -3,7 +3,8 @@ import json
 from relative_stability import stages
 from relative_stability.logs import job_log
 
-with job_log(snakemake.log[0], f"pack {snakemake.wildcards.digest}"):
+asked = {key: snakemake.resources[key] for key in ("gpu", "runtime", "mem_mb")}
+with job_log(snakemake.log[0], f"pack {snakemake.wildcards.digest}", asked=asked):
     stages.pack(
         json.loads(snakemake.params.tasks),
         device=snakemake.params.device,
