@@ -8,8 +8,9 @@ o, t and e are in the table for every architecture, measured at 3×32×32 pixels
 measures them anew). s carries t and e to other images and widths: s = (n/32)² · w with w = width² for wide nets and
 width for narrow ones, whose time does not fall as their arithmetic does. Fully connected nets: s is the ratio of their
 numbers of parameters. What is asked for is SAFETY times as much, and at least LEAST; `attempt` times that when a job
-is tried again. Memory is that of the imports, of the data as they are read and kept, of the weights in all the
-copies that training keeps (values, gradient, moments, init, best, last, snapshots), and of a batch.
+is tried again, and half as much memory more each time. Memory is that of the imports, of the data as they are read and
+kept, of the weights in all the copies that training keeps (values, gradient, moments, init, best, last, snapshots),
+and of a batch.
 
 No GPU has been measured: a step is taken to be GPU times faster there than on one core (10 TFLOP/s, half of what an
 A100 can in float32, against the 0.11 TFLOP/s of ResNet18 on the core of the table), and to last LAUNCH times one more
@@ -59,8 +60,8 @@ class Estimate(NamedTuple):
         return attempt * max(LEAST, math.ceil(SAFETY * self.seconds / 60))
 
     def mem_mb(self, attempt: int = 1) -> int:
-        """Memory to ask for, in hundreds of megabytes."""
-        return attempt * 100 * math.ceil(MEMORY_SAFETY * self.megabytes / 100)
+        """Memory to ask for, in hundreds of megabytes; half as much again with each attempt."""
+        return 100 * math.ceil((1 + attempt) / 2 * MEMORY_SAFETY * self.megabytes / 100)
 
 
 @cache

@@ -16,6 +16,9 @@ from relative_stability.seeds import parse_seeds
 from relative_stability.store import as_json
 
 
+MOST = 32  # runs in a pack: what Snakemake spends on a group grows with its square
+
+
 @dataclass(frozen=True)
 class Member:
     """A run, and all that is measured on it."""
@@ -123,7 +126,7 @@ def _filled(row: Iterable[Member], device: str, limit: float) -> Iterable[list[M
     spent = estimates.START
     for member in row:
         seconds = member.estimate(device).seconds - estimates.START
-        if members and spent + seconds > limit:
+        if members and (spent + seconds > limit or len(members) == MOST):
             yield from [members] if len(members) > 1 else []
             members, spent = [], estimates.START
         if spent + seconds <= limit:

@@ -28,7 +28,7 @@ def digest(request: Request) -> str:
 
 
 class Result:
-    """Something made from a request."""
+    """Something made from a request. Of a large grid only digests stay in memory."""
 
     request: Request
 
@@ -36,7 +36,7 @@ class Result:
     def digest(self) -> str:
         return digest(self.request)
 
-    @cached_property
+    @property
     def json(self) -> str:
         return as_json(self.request)
 
@@ -69,7 +69,7 @@ class Run(Result):
     P: int
     seeds: str
 
-    @cached_property
+    @property
     def request(self) -> Request:  # type: ignore[override]
         return {
             "stage": "train",
@@ -115,7 +115,7 @@ class Measurement(Result):
     stability: Mapping[str, Any]
     observable: str = "output"
 
-    @cached_property
+    @property
     def request(self) -> Request:  # type: ignore[override]
         return {
             "stage": "measure",

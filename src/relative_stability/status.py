@@ -19,6 +19,7 @@ from relative_stability.training.lock import DEAD, lately_held
 STATES = ("done", "running", "failed", "diverged", "collapsed", "missing")
 SILENT = 600.0  # seconds without a word after which a measurement is taken for dead
 KILLED = "ended without a word: killed, or its node was lost"
+UNSTARTED = "did not start: another job of its group failed first, or .snakemake/slurm_logs says why"
 _DIGEST = re.compile(r"(?:^|\.)([0-9a-f]{10})\.log$")
 
 
@@ -41,6 +42,8 @@ def state(run: Run, measurements: list[Measurement]) -> State:
             return State("running")
         if log is None:
             return State("missing", "trained, and not measured" if job is not run else "")
+        if log.stat().st_size == 0:
+            return State("failed", UNSTARTED, str(log))
         if (error := last_error(log)) is not None:
             return State("failed", error, str(log))
         silent = time.time() - log.stat().st_mtime
@@ -112,8 +115,10 @@ def _failures(grid: Grid, since: float) -> Iterator[Failure]:
         known = isinstance(job, Run | Measurement)
         if match and (job is None or (known and _there(job))):
             continue
+        if isinstance(job, Measurement) and not _there(job.run):
+            continue
         what = f"{type(job).__name__.lower()} {job.place}" if known else str(log.relative_to(RESULTS).with_suffix(""))
         if (error := last_error(log)) is not None:
             yield Failure(what, error, str(log))
         elif known:
-            yield Failure(what, KILLED, str(log))
+            yield Failure(what, KILLED if log.stat().st_size else UNSTARTED, str(log))

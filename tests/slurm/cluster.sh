@@ -60,7 +60,7 @@ SlurmctldPidFile=$state/slurmctld.pid
 SlurmdPidFile=$state/slurmd.%n.pid
 SlurmctldLogFile=$state/log/slurmctld.log
 SlurmdLogFile=$state/log/slurmd.%n.log
-NodeName=node[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[17001-17002] CPUs=4 RealMemory=8000 Gres=gpu:2
+NodeName=node[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[17001-17002] CPUs=4 RealMemory=16000 Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
   cat > "$etc/gres.conf" <<CONF
@@ -92,7 +92,9 @@ stop() {
     [ $alive = 0 ] && break
     sleep 0.25
   done
-  [ ! -e "$state/munged-is-ours" ] || pkill -x munged || true
+  if [ -e "$state/munged-is-ours" ] && pkill -x munged; then
+    for _ in $(seq 40); do pgrep -x munged >/dev/null || break; sleep 0.25; done
+  fi
   for file in slurm.conf gres.conf; do
     ours "$etc/$file" && rm -f "$etc/$file"
   done

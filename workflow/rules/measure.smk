@@ -1,10 +1,10 @@
 rule measure:
     """Measure the stability of a run's nets, at initialisation and after training."""
     input:
+        **wait_for_packs,
         dataset=lambda w: ancient(grid.find(w.digest).run.dataset.path),
         curves=lambda w: grid.find(w.digest).run.curves,
         weights=lambda w: grid.find(w.digest).run.weights,
-        packs=lambda w: ancient(grid.pack_marks(w.digest)),
     output:
         "results/stability/{observable}/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc",
     log:

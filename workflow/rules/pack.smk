@@ -8,6 +8,10 @@ if not workflow.is_main_process:
     workflow.register_resource("turn", 1)
 
 
+# Nothing where nothing is packed: ten thousand empty lists would take 16 MB.
+wait_for_packs = {"packs": lambda w: ancient(grid.pack_marks(w.digest))} if grid.packs else {}
+
+
 rule pack:
     """Train and measure small runs in one process, one after another; their own jobs then take what is finished."""
     input:

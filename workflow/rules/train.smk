@@ -1,9 +1,9 @@
 rule train:
     """Train one net on P samples of a dataset, for a range of seeds."""
     input:
+        **wait_for_packs,
         # The name carries the dataset's digest, so its age means nothing.
         dataset=lambda w: ancient(grid.find(w.digest).dataset.path),
-        packs=lambda w: ancient(grid.pack_marks(w.digest)),
     output:
         curves="results/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc",
         weights="results/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.safetensors",

@@ -18,5 +18,5 @@ with job_log(snakemake.log[0], f"measure {snakemake.output[0]}", former, asked):
         device=snakemake.params.device,
         threads=snakemake.threads,
         finished=snakemake.params.finished,
-        packs=snakemake.input.packs,
+        packs=snakemake.input.get("packs", []),
     )

@@ -16,7 +16,7 @@ with job_log(snakemake.log[0], f"train {snakemake.output.curves}", former, asked
         device=snakemake.params.device,
         threads=snakemake.threads,
         finished=snakemake.params.finished,
-        packs=snakemake.input.packs,
+        packs=snakemake.input.get("packs", []),
         checkpoints=snakemake.params.checkpoints,
         engine=json.loads(snakemake.params.engine),
         data_root=snakemake.params.data_root,
