@@ -15,7 +15,6 @@ from relative_stability.results import RESULTS, Measurement, Request, Result, Ru
 from relative_stability.seeds import parse_seeds
 from relative_stability.store import as_json
 
-
 MOST = 32  # runs in a pack: what Snakemake spends on a group grows with its square
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "config/test.yaml"
@@ -22,15 +23,28 @@ class Project:
 
     def snakemake(self, *arguments: str, config: str | None = CONFIG) -> subprocess.CompletedProcess[str]:
         """Run snakemake as a user does, with the environment's own commands and this copy's package."""
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            *arguments,
-            *(["--configfile", config] if config else []),
-        ]
+        return subprocess.run(self.command(*arguments, config=config), capture_output=True, timeout=600, **self.own)
+
+    def start(self, *arguments: str, config: str | None = CONFIG) -> subprocess.Popen[str]:
+        """The same, not waited for; what it says is added to the file `said`."""
+        with (self.path / "said").open("a") as said:
+            return subprocess.Popen(self.command(*arguments, config=config), stdout=said, stderr=said, **self.own)
+
+    def command(self, *arguments: str, config: str | None) -> list[str]:
+        """The command line."""
+        return [sys.executable, "-m", "snakemake", *arguments, *(["--configfile", config] if config else [])]
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """Where and with what a command runs here."""
         environment = {**os.environ, "PYTHONPATH": str(self.path / "src")}
-        return subprocess.run(command, cwd=self.path, env=environment, text=True, capture_output=True, timeout=600)
+        return {"cwd": self.path, "env": environment, "text": True}
+
+    def status(self, config: str = CONFIG) -> str:
+        """What `relative-stability status` says."""
+        code = "import sys; from relative_stability.cli import main; sys.exit(main(sys.argv[1:]))"
+        command = [sys.executable, "-c", code, "status", config]
+        return subprocess.run(command, capture_output=True, check=True, **self.own).stdout
 
     def jobs(self, config: str = CONFIG, *arguments: str) -> dict[str, int]:
         """What a dry run would do: jobs by rule, without `all` and the marks of what is requested."""

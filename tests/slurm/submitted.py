@@ -1,0 +1,76 @@
+"""A project whose snakemake submits to SLURM, and what SLURM's own records say of its jobs."""
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.workflow.project import Project, copy_project
+
+# The first look at a job comes after 2 s and not 40, and questions follow at once.
+IMPATIENT = ("--slurm-init-seconds-before-status-checks", "2", "--max-status-checks-per-second", "1")
+SMALL = """
+training: {steps: 60, evaluations: 2, batch_size: 16}
+nets: {fc: {depth: 2, width: 32}, fc2: {width: 32}, cnn: {width: 0.5}, lenet: {}}
+stability: {images: 20, displacement: [1]}
+datasets: {digits: {image_size: 12}}
+"""
+SLOW = """
+engine: {checkpoint_minutes: 0.05}
+training: {steps: 25000, evaluations: 2, batch_size: 16}
+nets: {fc: {depth: 2, width: 32}, cnn: {width: 0.5}}
+stability: {images: 20, displacement: [1]}
+datasets: {digits: {image_size: 12}}
+"""
+
+
+def sweep(P: list[int], nets: str = "cnn", seeds: str = "0") -> str:
+    """The sweep of a config."""
+    return f"sweeps:\n  default: {{datasets: [digits], nets: [{nets}], P: {P}, seeds: [{seeds}]}}\n"
+
+
+def project_with(folder: Path, config: str) -> Project:
+    """A copy of the project with a config of its own."""
+    project = copy_project(folder)
+    (folder / "config/here.yaml").write_text(config)
+    return project
+
+
+def submit(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """snakemake --profile slurm, to its end."""
+    return project.snakemake("--profile", "slurm", *IMPATIENT, *arguments, config="config/here.yaml")
+
+
+def submitting(project: Project, *arguments: str) -> subprocess.Popen[str]:
+    """The same, not waited for; what it says goes to the file `said`."""
+    return project.start("--profile", "slurm", *IMPATIENT, *arguments, config="config/here.yaml")
+
+
+def jobs() -> list[dict[str, str]]:
+    """All jobs that SLURM remembers."""
+    said = subprocess.run(["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True).stdout
+    return [dict(re.findall(r"(\w+)=(\S+)", line)) for line in said.splitlines() if line.startswith("JobId=")]
+
+
+def last_job() -> int:
+    """The number of the last job so far."""
+    return max((int(job["JobId"]) for job in jobs()), default=0)
+
+
+def jobs_after(number: int) -> list[dict[str, str]]:
+    """Jobs that were submitted later."""
+    return [job for job in jobs() if int(job["JobId"]) > number]
+
+
+def until(true: Callable[[], object], seconds: float = 120) -> None:
+    """Wait until something has come to pass."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def scontrol(*arguments: str) -> None:
+    """What an administrator types."""
+    subprocess.run(["scontrol", *arguments], check=True, timeout=60)

@@ -1,0 +1,125 @@
+"""What a cluster does to jobs, done to real ones: each sweep ends whole, and no training is done twice."""
+
+import re
+import signal
+import subprocess
+
+import pytest
+
+from relative_stability.store import read_attributes
+from tests.slurm.submitted import (
+    SLOW,
+    SMALL,
+    jobs,
+    jobs_after,
+    last_job,
+    project_with,
+    scontrol,
+    submit,
+    submitting,
+    sweep,
+    until,
+)  # fmt: skip
+
+
+def curves(project):
+    return sorted(project.path.glob("results/training/**/*.nc"))
+
+
+def checkpoints(project):
+    """Folders of trainings that have left something to go on from."""
+    return {path.parent for path in project.path.glob("results/checkpoints/*/*.safetensors")}
+
+
+def ended(project, running, seconds=300):
+    code = running.wait(timeout=seconds)
+    assert code == 0, (project.path / "said").read_text()
+
+
+def running(before):
+    return [job for job in jobs_after(before) if job["JobState"] == "RUNNING"]
+
+
+def log_of(project, net, P):
+    (log,) = project.path.glob(f"results/logs/training/digits/{net}/P{P}/*.log")
+    return log.read_text()
+
+
+def test_a_job_that_is_out_of_time_or_memory_is_tried_again_with_more(cluster, tmp_path):
+    """One net needs more than the minute of its first attempt, the other more memory than its first attempt gets."""
+    config = SLOW.replace("25000", "60000") + sweep([256], "cnn, fc")
+    project = project_with(tmp_path / "project", config)
+    asked = (
+        "train:runtime=1 * attempt if wildcards.net == 'cnn' else 5",
+        "train:mem_mb=100 if wildcards.net == 'fc' and attempt == 1 else 2000",
+        "measure:runtime=0",
+        "measure:mem_mb=100",
+    )
+    before = last_job()
+    result = submit(project, "--set-resources", *asked, "--default-resources", "slurm_extra='--signal=USR1@30'")
+    assert result.returncode == 0, result.stdout + result.stderr
+    limits = {job["TimeLimit"] for job in jobs_after(before) if job.get("TresPerJob") == "gres:gpu:1"}
+    assert limits == {"00:01:00", "00:02:00", "00:05:00"}
+    memory = [job["MinMemoryNode"] for job in jobs_after(before) if job["TimeLimit"] == "00:05:00"]
+    assert memory == ["100M", "2000M"]
+    slow = log_of(project, "cnn", 256)
+    steps = int(re.search(r"goes on after (\d+) of 60000 steps", slow)[1])
+    assert 0 < steps < 60000
+    epochs = [int(epoch) for epoch in re.findall(r"epoch (\d+) of 3750", slow)]
+    assert epochs == sorted(epochs) and epochs[0] > steps / 16  # where it was, and further
+    restarts = {path.parts[-3]: read_attributes(path)["restarts"] for path in curves(project)}
+    assert restarts["cnn"] == 1
+    assert not checkpoints(project)
+
+
+def test_requeued_cancelled_and_lost_with_its_node(cluster, tmp_path):
+    project = project_with(tmp_path / "project", SLOW + sweep([128, 256, 512]))
+    before = last_job()
+    process = submitting(project)
+    until(lambda: len(checkpoints(project)) == 3 and len(running(before)) == 3)
+    one, two, three = sorted(running(before), key=lambda job: job["NodeList"])
+    scontrol("requeue", one["JobId"])
+    subprocess.run(["scancel", two["JobId"]], check=True)
+    try:
+        scontrol("update", f"nodename={three['NodeList']}", "state=down", "reason=test")
+        until(lambda: not any(job["JobId"] == three["JobId"] and job["JobState"] == "RUNNING" for job in jobs()))
+    finally:
+        scontrol("update", f"nodename={three['NodeList']}", "state=resume")
+    ended(project, process)
+    assert [read_attributes(path)["restarts"] for path in curves(project)] == [1, 1, 1]
+    assert not checkpoints(project) and (project.path / "results/sweeps/default.nc").exists()
+
+
+def test_a_submitter_that_was_killed_is_started_again(cluster, tmp_path):
+    """It submits what runs a second time: the second job waits for the first, and takes what that has made."""
+    project = project_with(tmp_path / "project", SLOW + sweep([128, 256]))
+    before = last_job()
+    process = submitting(project)
+    until(lambda: len(checkpoints(project)) == 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert project.snakemake("--unlock", config="config/here.yaml").returncode == 0
+    ended(project, submitting(project))
+    with_gpu = [job for job in jobs_after(before) if job.get("TresPerJob") == "gres:gpu:1"]
+    assert len(with_gpu) == 4 and all(job["JobState"] == "COMPLETED" for job in with_gpu)
+    for path in curves(project):
+        assert read_attributes(path)["restarts"] == 0  # trained once, by the first job
+        said = log_of(project, "cnn", int(path.parts[-2][1:]))
+        assert "waits: this run is being trained by process" in said and "taken as another process" in said
+    assert "2 done of 2 runs" in project.status("config/here.yaml")
+
+
+@pytest.mark.parametrize("seconds", [40])
+def test_a_silent_controller_is_waited_for(cluster, tmp_path, seconds):
+    project = project_with(tmp_path / "project", SMALL.replace("steps: 60", "steps: 8000") + sweep([256]))
+    before = last_job()
+    process = submitting(project)
+    until(lambda: running(before))
+    try:
+        subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
+    finally:
+        subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
+    ended(project, process)
+    assert len(jobs_after(before)) == 2  # the run and the collection: nothing was submitted twice
