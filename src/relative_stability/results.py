@@ -160,7 +160,7 @@ class Sweep(_Published):
 
     @cached_property
     def runs_json(self) -> str:
-        """For each run its labels, path and digest of its curves, and for each observable those of its stability."""
+        """For each run its labels, path and digest of its curves, and by observable those of its stability."""
         rows: dict[str, Request] = {}
         for m in self.measurements:
             labels = {
@@ -169,6 +169,7 @@ class Sweep(_Published):
                 "architecture": m.run.net_options["architecture"],
                 "pretrained": "pretrained" in m.run.net_options,
                 "P": m.run.P,
+                "seeds": m.run.seeds,
                 "curves": [m.run.curves, m.run.digest],
                 "stability": {},
             }

@@ -1,7 +1,7 @@
 """One function a stage: files in, files out. The workflow's scripts call these and nothing else."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from relative_stability.errors import InputError
 from relative_stability.logs import log
 from relative_stability.provenance import hardware, software
 from relative_stability.results import digest as digest_of
-from relative_stability.store import as_json, expect, open_dataset, write
+from relative_stability.store import as_json, expect, write
 
 Request = Mapping[str, Any]
 
@@ -138,30 +138,30 @@ def measure(
     write(out, variables, {**_attributes(request, digest, started), **hardware(str(where)), **settings})
 
 
-def collect(request: Request, runs: Iterable[Mapping[str, Any]], mark: str, out: str) -> None:
+def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out: str) -> None:
     """The runs of a sweep, as one netCDF.
 
     runs: for each its labels, path and digest of its curves, and for each observable those of its stability.
     """
-    from relative_stability.store import write_dataset
-    from relative_stability.sweep import collect as merge
+    from relative_stability.collection import Collection
+    from relative_stability.grid import parse_seeds
+    from relative_stability.parts import run_part
+    from relative_stability.store import read
 
     def checked(made: Sequence[str], rule: str) -> Any:
         path, digest = made
-        found = open_dataset(path, rule)
-        expect(path, found.attrs, digest, remade_by=rule)
-        return found
+        variables, attributes = read(path, rule)
+        expect(path, attributes, digest, remade_by=rule)
+        return variables, attributes
 
-    def cells() -> Iterable[Any]:
-        for run in runs:
-            measured = {name: checked(made, "measure") for name, made in run["stability"].items()}
-            labels = {key: run[key] for key in ("dataset", "net", "architecture", "pretrained", "P")}
-            yield labels, measured, checked(run["curves"], "train")
-
-    sweep = merge(cells())
-    sweep.attrs.update(_attributes(request, _digest(mark)), sweep=request["sweep"])
+    runs = [{**run, "seeds": parse_seeds(run["seeds"])} for run in runs]
+    collection = Collection(runs)
+    for run in runs:
+        measured = {name: checked(made, "measure") for name, made in run["stability"].items()}
+        collection.add(run, run_part(run, measured, checked(run["curves"], "train")[0]))
+    attributes = {**collection.attributes, **_attributes(request, _digest(mark)), "sweep": request["sweep"]}
     _clear_other_marks(mark)
-    write_dataset(out, sweep)
+    write(out, collection.variables, attributes)
 
 
 def figure(
