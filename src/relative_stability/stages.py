@@ -138,14 +138,16 @@ def measure(
     write(out, variables, {**_attributes(request, digest, started), **hardware(str(where)), **settings})
 
 
-def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out: str) -> None:
+def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out: str, former: str = "") -> None:
     """The runs of a sweep, as one netCDF.
 
-    runs: for each its labels, path and digest of its curves, and for each observable those of its stability.
+    runs: for each its labels and place, path and digest of its curves, and for each observable those of its stability.
+    former: second name of the file, under which the next job finds it; what it has already is not read again.
     """
     from relative_stability.collection import Collection
+    from relative_stability.former import PARTS, contents, head, keep, open_former
     from relative_stability.grid import parse_seeds
-    from relative_stability.parts import run_part
+    from relative_stability.parts import Part, run_part
     from relative_stability.store import read
 
     def checked(made: Sequence[str], rule: str) -> Any:
@@ -154,14 +156,27 @@ def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out:
         expect(path, attributes, digest, remade_by=rule)
         return variables, attributes
 
-    runs = [{**run, "seeds": parse_seeds(run["seeds"])} for run in runs]
-    collection = Collection(runs)
-    for run in runs:
+    def from_files(run: Mapping[str, Any]) -> Part:
         measured = {name: checked(made, "measure") for name, made in run["stability"].items()}
-        collection.add(run, run_part(run, measured, checked(run["curves"], "train")[0]))
+        return run_part(run, measured, checked(run["curves"], "train")[0])
+
+    runs = [{**run, "seeds": parse_seeds(run["seeds"])} for run in runs]
+    known, collection, heads, read_anew = open_former(former, request), Collection(runs), {}, 0
+    for run in runs:
+        part = known.part(run) if known is not None else None
+        if part is None:
+            part, read_anew = from_files(run), read_anew + 1
+        collection.add(run, part)
+        heads[run["place"]] = head(part)
+    log.info("%d runs, of which %d were read and the others taken from the former file", len(runs), read_anew)
+    variables = collection.variables
     attributes = {**collection.attributes, **_attributes(request, _digest(mark)), "sweep": request["sweep"]}
+    if collection.exact:
+        attributes[PARTS] = contents(heads)
     _clear_other_marks(mark)
-    write(out, collection.variables, attributes)
+    write(out, variables, attributes)
+    if former:
+        keep(out, former)
 
 
 def figure(
