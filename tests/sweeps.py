@@ -3,7 +3,19 @@
 import numpy as np
 import xarray as xr
 
-from relative_stability.sweep import collect
+from relative_stability.collection import Collection
+from relative_stability.parts import run_part
+from relative_stability.store import to_dataset, to_variables
+
+
+def collected(cells):
+    """The sweep of some runs, each given as labels, Datasets of what was measured by observable, and curves."""
+    runs = [{**labels, "seeds": curves["seed"].values.tolist()} for labels, _, curves in cells]
+    collection = Collection(runs)
+    for run, (_, measured, curves) in zip(runs, cells, strict=True):
+        measured = {name: (to_variables(found), found.attrs) for name, found in measured.items()}
+        collection.add(run, run_part(run, measured, to_variables(curves)))
+    return to_dataset(collection.variables, collection.attributes)
 
 
 def made_up(
@@ -61,6 +73,6 @@ def made_up(
                     curves,
                 )
             )
-    sweep = collect(cells)
+    sweep = collected(cells)
     sweep.attrs["sweep"] = "made_up"
     return sweep

@@ -9,8 +9,8 @@ import relative_stability as rs
 from relative_stability import datasets, observables
 from relative_stability.datasets.prepared import open_prepared, write_prepared
 from relative_stability.store import to_dataset
-from relative_stability.sweep import collect
 from relative_stability.training.run import train_run
+from tests.sweeps import collected
 from tests.training.small import OPTIONS
 
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ def test_a_collapsed_seed_leaves_no_number_in_any_observable(data):
         name: to_dataset(measure(request, data, name, curves, weights), attributes) for name in observables.OBSERVABLES
     }
     labels = {"dataset": "digits", "net": "lenet", "architecture": "lenet", "pretrained": False, "P": 32}
-    sweep = collect([(labels, measured, to_dataset(curves, {}))])
+    sweep = collected([(labels, measured, to_dataset(curves, {}))])
     assert sweep.collapsed.all() and not sweep.diverged.any()
     for name in ("R", "D", "G", "R_depth", "R_over_seeds", "R_depth_over_seeds"):
         assert np.isnan(sweep[name].sel(state="trained")).all(), name

@@ -54,6 +54,15 @@ def test_xarray_opens_it_by_itself(tmp_path):
         assert dataset.P.attrs == {"long_name": "training-set size", "units": "samples"}
 
 
+def test_an_attribute_may_have_megabytes(tmp_path):
+    """That of a sweep says what 10,000 runs were made from."""
+    request = "λ" + '["digits/fc/P16/seeds0-1","683ba89df3","output","169585522b"],' * 30_000
+    write(tmp_path / "a.nc", VARIABLES, {"request": request, "ascii": request[1:]})
+    assert read(tmp_path / "a.nc")[1] == {"request": request, "ascii": request[1:]}
+    with xr.open_dataset(tmp_path / "a.nc") as dataset:
+        assert dataset.attrs["request"] == request
+
+
 def test_datasets_survive_the_way_to_disk_and_back(tmp_path):
     dataset = to_dataset(VARIABLES, {"sweep": "default"})
     write_dataset(tmp_path / "a.nc", dataset)

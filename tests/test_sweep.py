@@ -4,7 +4,7 @@ import pytest
 import relative_stability as rs
 from relative_stability.store import write_dataset
 from relative_stability.sweep import at_reference
-from tests.sweeps import made_up
+from tests.sweeps import collected, made_up
 
 
 def test_collected_runs_are_found_by_label():
@@ -54,8 +54,6 @@ def test_diverged_runs_are_marked_and_leave_no_number():
 def test_seed_ranges_are_joined():
     import xarray as xr
 
-    from relative_stability.sweep import collect
-
     whole = made_up(nets=("fc",), sizes=(32,), seeds=4)
     assert whole.seed.values.tolist() == [0, 1, 2, 3]
     stability = xr.Dataset(
@@ -70,7 +68,7 @@ def test_seed_ranges_are_joined():
     )  # fmt: skip
     labels = {"dataset": "digits", "net": "fc", "architecture": "fc", "pretrained": False, "P": 32}
     moved = ({"output": stability.assign_coords(seed=[4])}, curves.assign_coords(seed=[4]))
-    joined = collect([(labels, *moved), (labels, {"output": stability}, curves)])
+    joined = collected([(labels, *moved), (labels, {"output": stability}, curves)])
     assert joined.seed.values.tolist() == [0, 4]
     assert joined.test_error.sel(state="trained").values.ravel().tolist() == [0.4, 0.4]  # the last, as asked
 
@@ -95,10 +93,7 @@ def test_the_reference_is_the_lowest_cut_and_one_pixel():
 
 
 def test_nets_and_images_of_other_sizes_are_padded():
-    import numpy as np
     import xarray as xr
-
-    from relative_stability.sweep import collect
 
     def cell(net, dataset, neurons, rms):
         stability = xr.Dataset(
@@ -122,7 +117,7 @@ def test_nets_and_images_of_other_sizes_are_padded():
         )
 
     cells = [cell(net, data, n, rms) for net, n in (("a", 4), ("b", 6)) for data, rms in (("x", 0.8), ("y", 0.7))]
-    sweep = collect(cells)
+    sweep = collected(cells)
     assert sweep.hidden_weight.sizes["neuron"] == 6
     assert np.isnan(sweep.hidden_weight.sel(net="a", neuron=5)).all()
     assert sweep.rms_displacement.sel(dataset="y").item() == 0.7

@@ -34,34 +34,36 @@ def table(path: Path, grid: "Grid") -> str:
     jobs: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for measurement in {m.path: m for sweep in grid.sweeps for m in sweep.measurements}.values():
         jobs[measurement.run.dataset.name, measurement.run.net].append(measurement)
-    rows: list[list[Any]] = [[*names, *_row(found, grid.device)] for names, found in jobs.items()]
-    sums = [sum(row[k] for row in rows) for k in range(2, 5)]
-    done = [sum(row[k] for row in rows) for k in range(6, 9)]
+    rows: list[list[Any]] = [[*names, *_row(found, grid)] for names, found in jobs.items()]
+    sums = [sum(row[k] for row in rows) for k in range(2, 7)]
+    done = [sum(row[k] for row in rows) for k in range(8, 11)]
     unit = "core h" if grid.device == "cpu" else f"GPU h (device: {grid.device})"
     headers = [
-        "dataset", "net", "runs", f"training, {unit}", f"measuring, {unit}", "memory, MB", "runs there",
-        "these estimated, h", "these measured, h",
+        "dataset", "net", "runs", "jobs", f"training, {unit}", f"measuring, {unit}", "disk, GB", "memory, MB",
+        "runs there", "these estimated, h", "these measured, h",
     ]  # fmt: skip
-    total = ["all", "", *sums, max(row[5] for row in rows), *done]
+    total = ["all", "", *sums, max(row[7] for row in rows), *done]
     lines: str = tabulate([*rows, total], headers, tablefmt="github", floatfmt=".2f")
     return f"{path}\n{lines}"
 
 
-def _row(measurements: list[Any], device: str) -> list[float]:
-    """Of one net on one dataset: runs, hours, memory, and of the runs that are there what they really took."""
+def _row(measurements: list[Any], grid: "Grid") -> list[float]:
+    """Of one net on one dataset: runs, jobs of a cluster, hours, disk, memory, and what the runs that are there took."""
     from relative_stability import estimates
     from relative_stability.store import read_attributes
 
     runs = {m.run.curves: m.run for m in measurements}
-    expected = {curves: estimates.training(run, device) for curves, run in runs.items()}
-    measuring = [estimates.measuring(m, device) for m in measurements]
+    expected = {curves: estimates.training(run, grid.device) for curves, run in runs.items()}
+    measuring = [estimates.measuring(m, grid.device) for m in measurements]
     there = [curves for curves in runs if Path(curves).is_file()]
     # Over all its restarts, where it had some.
     took = sum(estimates.START + float(read_attributes(curves)["train_time_s"]) for curves in there)
     return [
         len(runs),
+        len({grid.packs.get(run.digest, run).digest for run in runs.values()}),
         sum(e.seconds for e in expected.values()) / 3600,
         sum(e.seconds for e in measuring) / 3600,
+        sum(estimates.disk_mb(run) for run in runs.values()) / 1000,
         max(e.mem_mb() for e in [*expected.values(), *measuring]),
         len(there),
         sum(expected[curves].seconds for curves in there) / 3600,

@@ -128,6 +128,12 @@ def measuring(measurement: Measurement, device: str) -> Estimate:
     )
 
 
+def disk_mb(run: Run) -> float:
+    """Of a run's files: the weights of all seeds, initial, best, last and half as large for snapshots, and curves."""
+    states: float = 3 + run.training.get("snapshots", 0) / 2
+    return 4 * scaled(run).parameters * len(parse_seeds(run.seeds)) * states + 0.1
+
+
 def _together(run: Run, seeds: int) -> int:
     """Seeds that may have their batch in memory at once."""
     return seeds if ARCHITECTURES[run.net_options["architecture"]].family == FULLY_CONNECTED else 1

@@ -23,12 +23,16 @@ def kept(path: str | Path, folder: str | Path) -> Path:
 def keep(paths: Iterable[str | Path], folder: str) -> None:
     """Give finished results their second names in a folder; in "" none."""
     for path in paths if folder else ():
-        second = kept(path, folder)
-        try:
-            second.parent.mkdir(parents=True, exist_ok=True)
-            _link(Path(path), second)
-        except OSError as error:  # a disk without hard links, or a full one: the result itself is there all the same
-            log.info("%s has no second name (%s)", path, error.strerror)
+        name(path, kept(path, folder))
+
+
+def name(path: str | Path, second: str | Path) -> None:
+    """Give a file a second name. Where that cannot be, as on a disk without hard links, only the log says so."""
+    try:
+        Path(second).parent.mkdir(parents=True, exist_ok=True)
+        _link(Path(path), Path(second))
+    except OSError as error:
+        log.info("%s has no second name (%s)", path, error.strerror)
 
 
 def take(paths: Sequence[str | Path], digest: str, folder: str = "") -> bool:

@@ -179,17 +179,24 @@ class Sweep(_Published):
     def path(self) -> str:  # type: ignore[override]
         return f"{RESULTS}/sweeps/{self.name}.nc"
 
+    @property
+    def former(self) -> str:
+        """Second name of the file, of no rule's output: Snakemake deletes those before the job that makes them anew."""
+        return f"{RESULTS}/.collected/{self.name}.nc"
+
     @cached_property
     def runs_json(self) -> str:
-        """For each run its labels, path and digest of its curves, and for each observable those of its stability."""
+        """For each run its place, labels, path and digest of its curves, and by observable those of its stability."""
         rows: dict[str, Request] = {}
         for m in self.measurements:
             labels = {
+                "place": m.run.place,
                 "dataset": m.run.dataset.name,
                 "net": m.run.net,
                 "architecture": m.run.net_options["architecture"],
                 "pretrained": "pretrained" in m.run.net_options,
                 "P": m.run.P,
+                "seeds": m.run.seeds,
                 "curves": [m.run.curves, m.run.digest],
                 "stability": {},
             }

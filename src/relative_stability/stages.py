@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from relative_stability.errors import InputError
-from relative_stability.finished import keep, kept, take
+from relative_stability.finished import forget, keep, kept, name, take
 from relative_stability.logs import STOPPED, job_log, log
 from relative_stability.provenance import hardware, software
 from relative_stability.results import digest as digest_of
-from relative_stability.store import as_json, expect, open_dataset, write
+from relative_stability.store import as_json, expect, write
 from relative_stability.training.lock import clear_unless_held
 
 Request = Mapping[str, Any]
@@ -210,30 +210,52 @@ def _logged(stage: Callable[..., None], arguments: Mapping[str, Any], title: str
     return True
 
 
-def collect(request: Request, runs: Iterable[Mapping[str, Any]], mark: str, out: str) -> None:
+def collect(
+    request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out: str, former: str = "", finished: str = ""
+) -> None:
     """The runs of a sweep, as one netCDF.
 
-    runs: for each its labels, path and digest of its curves, and for each observable those of its stability.
+    runs: for each its labels and place, path and digest of its curves, and for each observable those of its stability.
+    former: second name of the file, under which the next job finds it; what it has already is not read again.
+    finished: folder of the second names of runs, which go as they have been collected.
     """
-    from relative_stability.store import write_dataset
-    from relative_stability.sweep import collect as merge
+    from relative_stability.collection import Collection
+    from relative_stability.former import PARTS, contents, head, open_former
+    from relative_stability.parts import Part, run_part
+    from relative_stability.seeds import parse_seeds
+    from relative_stability.store import read
 
     def checked(made: Sequence[str], rule: str) -> Any:
         path, digest = made
-        found = open_dataset(path, rule)
-        expect(path, found.attrs, digest, remade_by=rule)
-        return found
+        variables, attributes = read(path, rule)
+        expect(path, attributes, digest, remade_by=rule)
+        return variables, attributes
 
-    def cells() -> Iterable[Any]:
-        for run in runs:
-            measured = {name: checked(made, "measure") for name, made in run["stability"].items()}
-            labels = {key: run[key] for key in ("dataset", "net", "architecture", "pretrained", "P")}
-            yield labels, measured, checked(run["curves"], "train")
+    def from_files(run: Mapping[str, Any]) -> Part:
+        measured = {name: checked(made, "measure") for name, made in run["stability"].items()}
+        return run_part(run, measured, checked(run["curves"], "train")[0])
 
-    sweep = merge(cells())
-    sweep.attrs.update(_attributes(request, _digest(mark)), sweep=request["sweep"])
+    runs = [{**run, "seeds": parse_seeds(run["seeds"])} for run in runs]
+    known, collection, heads, read_anew = open_former(former, request), Collection(runs), {}, 0
+    for run in runs:
+        part = known.part(run) if known is not None else None
+        if part is None:
+            part, read_anew = from_files(run), read_anew + 1
+        collection.add(run, part)
+        heads[run["place"]] = head(part)
+    log.info("%d runs, of which %d were read and the others taken from the former file", len(runs), read_anew)
+    variables = collection.variables
+    attributes = {**collection.attributes, **_attributes(request, _digest(mark)), "sweep": request["sweep"]}
+    if collection.exact:
+        attributes[PARTS] = contents(heads)
     _clear_other_marks(mark)
-    write_dataset(out, sweep)
+    write(out, variables, attributes)
+    if former:
+        name(out, former)
+    for run in runs:
+        curves = run["curves"][0]
+        weights = Path(curves).with_suffix(".safetensors")
+        forget([curves, weights, *(made[0] for made in run["stability"].values())], finished)
 
 
 def figure(

@@ -197,9 +197,9 @@ def to_dataset(variables: Mapping[str, Variable], attributes: Attributes) -> "xr
     return xr.Dataset(rest, coordinates, {key: item for key, item in attributes.items() if key != "coordinates"})
 
 
-def write_dataset(path: str | Path, dataset: "xr.Dataset") -> None:
-    """Write an xarray Dataset the way `write` does."""
-    variables = {
+def to_variables(dataset: "xr.Dataset") -> dict[str, Variable]:
+    """The way back."""
+    return {
         str(name): Variable(
             tuple(map(str, item.dims)),
             item.values,
@@ -208,10 +208,14 @@ def write_dataset(path: str | Path, dataset: "xr.Dataset") -> None:
         )
         for name, item in dataset.variables.items()
     }
+
+
+def write_dataset(path: str | Path, dataset: "xr.Dataset") -> None:
+    """Write an xarray Dataset the way `write` does."""
     attributes = {str(key): value for key, value in dataset.attrs.items()}
     if others := sorted(str(name) for name in dataset.coords if name not in dataset.dims):
         attributes["coordinates"] = " ".join(others)  # the convention that xr.open_dataset follows
-    write(path, variables, attributes)
+    write(path, to_variables(dataset), attributes)
 
 
 def open_dataset(path: str | Path, remade_by: str = "") -> "xr.Dataset":

@@ -54,6 +54,7 @@ def test_a_broken_result_is_named_with_the_rule_that_remakes_it(finished):
     said = result.stdout + result.stderr
     assert f"{path.relative_to(finished.path)} is not a complete result file" in said
     assert "delete it and run snakemake again: rule measure remakes it" in said
+    assert (finished.path / "results/.collected/default.nc").read_bytes() == kept  # for the next job to go on from
     assert finished.jobs() == {}
 
 

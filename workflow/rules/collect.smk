@@ -12,7 +12,7 @@ rule request:
 
 
 rule collect:
-    """Merge the runs of a sweep into one labelled dataset."""
+    """Merge the runs of a sweep into one labelled dataset, of which only those that are new are read."""
     input:
         marks=lambda w: grid.sweep(w.sweep).marks,
         stability=lambda w: [m.path for m in grid.sweep(w.sweep).measurements],
@@ -27,6 +27,8 @@ rule collect:
     params:
         request=lambda w: grid.sweep(w.sweep).json,
         runs=lambda w: grid.sweep(w.sweep).runs_json,
+        former=lambda w: grid.sweep(w.sweep).former,
+        finished="results/.finished",
     message:
         "collect sweep {wildcards.sweep}"
     script:
