@@ -74,7 +74,7 @@ def test_more_work_takes_longer_and_more_seeds_more_memory():
 def test_it_grows_with_the_attempt_and_asks_for_ten_minutes_at_least():
     small = estimates.Estimate(30, 420)
     assert [small.runtime(k) for k in (1, 2, 3)] == [10, 20, 30]
-    assert [small.mem_mb(k) for k in (1, 2)] == [700, 1400]
+    assert [small.mem_mb(k) for k in (1, 2, 3)] == [700, 1000, 1300]
     assert estimates.Estimate(3600, 1).runtime() == 120
 
 

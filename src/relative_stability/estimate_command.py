@@ -48,7 +48,7 @@ def table(path: Path, grid: "Grid") -> str:
 
 
 def _row(measurements: list[Any], grid: "Grid") -> list[float]:
-    """Of one net on one dataset: runs, jobs of a cluster, hours, disk, memory, and what the runs that are there took."""
+    """Of one net on one dataset: runs, jobs of a cluster, hours, disk, memory, and what those that are there took."""
     from relative_stability import estimates
     from relative_stability.store import read_attributes
 

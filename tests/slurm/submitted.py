@@ -63,10 +63,11 @@ def jobs_after(number: int) -> list[dict[str, str]]:
     return [job for job in jobs() if int(job["JobId"]) > number]
 
 
-def until(true: Callable[[], object], seconds: float = 120) -> None:
-    """Wait until something has come to pass."""
+def until(true: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
+    """Wait until something has come to pass, as long as a process runs."""
     end = time.monotonic() + seconds
     while not true():
+        assert process.poll() is None, "the process has ended"
         assert time.monotonic() < end, "it did not come to pass"
         time.sleep(0.1)
 

@@ -10,7 +10,6 @@ from relative_stability.store import read_attributes
 from tests.slurm.submitted import (
     SLOW,
     SMALL,
-    jobs,
     jobs_after,
     last_job,
     project_with,
@@ -76,13 +75,13 @@ def test_requeued_cancelled_and_lost_with_its_node(cluster, tmp_path):
     project = project_with(tmp_path / "project", SLOW + sweep([128, 256, 512]))
     before = last_job()
     process = submitting(project)
-    until(lambda: len(checkpoints(project)) == 3 and len(running(before)) == 3)
+    until(lambda: len(checkpoints(project)) == 3 and len(running(before)) == 3, process)
     one, two, three = sorted(running(before), key=lambda job: job["NodeList"])
     scontrol("requeue", one["JobId"])
     subprocess.run(["scancel", two["JobId"]], check=True)
     try:
         scontrol("update", f"nodename={three['NodeList']}", "state=down", "reason=test")
-        until(lambda: not any(job["JobId"] == three["JobId"] and job["JobState"] == "RUNNING" for job in jobs()))
+        until(lambda: three["JobId"] not in {job["JobId"] for job in running(before)}, process)
     finally:
         scontrol("update", f"nodename={three['NodeList']}", "state=resume")
     ended(project, process)
@@ -95,7 +94,7 @@ def test_a_submitter_that_was_killed_is_started_again(cluster, tmp_path):
     project = project_with(tmp_path / "project", SLOW + sweep([128, 256]))
     before = last_job()
     process = submitting(project)
-    until(lambda: len(checkpoints(project)) == 2)
+    until(lambda: len(checkpoints(project)) == 2, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert project.snakemake("--unlock", config="config/here.yaml").returncode == 0
@@ -114,7 +113,7 @@ def test_a_silent_controller_is_waited_for(cluster, tmp_path, seconds):
     project = project_with(tmp_path / "project", SMALL.replace("steps: 60", "steps: 8000") + sweep([256]))
     before = last_job()
     process = submitting(project)
-    until(lambda: running(before))
+    until(lambda: running(before), process)
     try:
         subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
         with pytest.raises(subprocess.TimeoutExpired):
