@@ -84,7 +84,7 @@ def test_the_command_says_what_a_config_costs(root, monkeypatch, capsys):
     test, paper = capsys.readouterr().out.split("config/paper.yaml\n")
     assert "config/test.yaml" in test and "| digits    | fc " in test and "GPU h" in paper
     sums = [line for line in paper.splitlines() if line.startswith("| all")]
-    assert len(sums) == 1 and float(sums[0].split("|")[4]) > 10
+    assert len(sums) == 1 and float(sums[0].split("|")[5]) > 10
     assert main(["estimate", "nowhere.yaml"]) == 2
     assert "nowhere.yaml does not exist" in capsys.readouterr().err
 
@@ -94,5 +94,5 @@ def test_the_command_compares_with_what_is_there(finished, monkeypatch, capsys):
     monkeypatch.chdir(finished.path)
     assert main(["estimate", "config/test.yaml"]) == 0
     total = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| all"))
-    runs, there = (float(total.split("|")[k]) for k in (3, 7))
+    runs, there = (float(total.split("|")[k]) for k in (3, 9))
     assert runs == there == 6

@@ -17,8 +17,23 @@ def status_command() -> str:
         reason = "there is no sacct"
     elif answers("sacct", "--noheader", "--allocations", "--name", "none"):
         chosen, reason = "sacct", "this cluster keeps accounts"
+    if chosen == "squeue":
+        _remember_the_age_of_jobs()
     print(f"SLURM jobs are asked after with {chosen}, as {reason}.", file=sys.stderr)
     return chosen
+
+
+def _remember_the_age_of_jobs() -> None:
+    """Ask for MinJobAge once.
+
+    Version 2.8.0 of the executor asks at every look, and where a silent controller gives no answer turns from squeue to
+    a sacct that keeps no accounts: it then forgets all jobs, and waits for ever.
+    """
+    import snakemake_executor_plugin_slurm as executor
+
+    if not hasattr(executor.get_min_job_age, "cache_info"):
+        executor.get_min_job_age = cache(executor.get_min_job_age)
+    executor.get_min_job_age()
 
 
 def answers(*command: str) -> bool:

@@ -18,7 +18,7 @@ datasets: {digits: {image_size: 12}}
 """
 SLOW = """
 engine: {checkpoint_minutes: 0.05}
-training: {steps: 30000, evaluations: 2, batch_size: 16}
+training: {steps: 15000, evaluations: 2, batch_size: 16}
 nets: {fc: {depth: 2, width: 32}, cnn: {width: 0.5}}
 stability: {images: 20, displacement: [1]}
 datasets: {digits: {image_size: 12}}

@@ -1,12 +1,18 @@
 """`snakemake --profile slurm` on a real SLURM: what comes home is what a local run makes, and only what is asked runs."""
 
+import json
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
-import xarray as xr
 
+from relative_stability import stages
+from relative_stability.finished import kept
 from relative_stability.grid import read_grid
-from tests.slurm.submitted import SMALL, jobs_after, last_job, project_with, submit, sweep
+from relative_stability.results import FINISHED
+from relative_stability.store import read
+from tests.slurm.submitted import SMALL, jobs_after, last_job, project_with, submit, submitting, sweep
 
 
 def said_by(result):
@@ -15,59 +21,75 @@ def said_by(result):
 
 @pytest.fixture(scope="module")
 def small(cluster, schema, tmp_path_factory):
-    """Four runs on the cluster, one of which cannot work: a file lies where its folder of checkpoints should be."""
+    """Four runs that are being submitted, of which one cannot work: a file lies where its checkpoints should be."""
     project = project_with(tmp_path_factory.mktemp("small") / "project", SMALL + sweep([16, 32], "fc, cnn"))
-    (run,) = (
-        m.run
-        for m in read_grid(project.path / "config/here.yaml", schema).sweeps[0].measurements
-        if (m.run.net, m.run.P) == ("fc", 32)
-    )
+    measurements = read_grid(project.path / "config/here.yaml", schema).sweeps[0].measurements
+    (run,) = [m.run for m in measurements if (m.run.net, m.run.P) == ("fc", 32)]
     broken = project.path / run.checkpoints
     broken.parent.mkdir(parents=True)
     broken.write_text("a file where a folder should be")
-    before = last_job()
-    return project, submit(project), broken, jobs_after(before)
+    return project, submitting(project), broken
 
 
-def test_forty_small_runs_share_few_jobs_and_end_with_the_numbers_of_a_local_run(cluster, tmp_path):
+def jobs_of(project):
+    return [job for job in jobs_after(0) if job["WorkDir"] == str(project.path)]
+
+
+def test_forty_small_runs_share_few_jobs_and_end_with_the_numbers_of_a_local_run(small, schema, tmp_path, monkeypatch):
     P = [8 * k for k in range(1, 11)]
     config = "pack_minutes: 5\n" + SMALL + sweep(P, "fc, fc2, cnn, lenet", "0-1")
     here, there = project_with(tmp_path / "here", config), project_with(tmp_path / "there", config)
-    before = last_job()
     result = submit(there)
     assert result.returncode == 0, said_by(result)
-    jobs = jobs_after(before)
+    jobs = jobs_of(there)
     with_gpu = [job for job in jobs if job.get("TresPerJob") == "gres:gpu:1"]
     assert len(with_gpu) == 4 and len(jobs) == 5, jobs  # a pack of ten runs of each net; and the collection
     assert {job["NodeList"] for job in with_gpu} == {"node1", "node2"}
     assert all(job["JobState"] == "COMPLETED" and job["NumCPUs"] == "1" for job in jobs)
     assert re.search(r"^GPU hours +4 ", result.stderr, re.MULTILINE), result.stderr[-2000:]
     assert "40 done of 40 runs" in there.status("config/here.yaml")
-    local = here.snakemake(config="config/here.yaml")
-    assert local.returncode == 0, said_by(local)
-    path = "results/sweeps/default.nc"
-    with xr.open_dataset(here.path / path) as one, xr.open_dataset(there.path / path) as other:
-        assert one.sizes["P"] == 10 and one.sizes["seed"] == 2
-        xr.testing.assert_equal(one, other)
+    monkeypatch.chdir(here.path)
+    grid = read_grid(here.path / "config/here.yaml", schema)
+    for pack in {pack.digest: pack for pack in grid.packs.values()}.values():
+        pack_here(grid, pack)
+    for m in grid.sweeps[0].measurements:
+        for result in (m.run.curves, m.path):
+            one, other = read(kept(result, FINISHED))[0], read(there.path / result)[0]
+            assert one.keys() == other.keys()
+            assert all(
+                np.array_equal(one[name].values, other[name].values, equal_nan=one[name].values.dtype.kind == "f")
+                for name in one
+            )
+
+
+def pack_here(grid, pack):
+    """The runs of a pack, in this process."""
+    dataset = pack.members[0].run.dataset
+    if not Path(dataset.path).exists():
+        stages.prepare(dataset.request, dataset.digest, dataset.path, grid.data_root)
+    stages.pack(json.loads(pack.tasks_json), "cpu", 1, json.loads(grid.engine), grid.data_root, FINISHED)
+    assert all(kept(m.path, FINISHED).exists() for member in pack.members for m in member.measurements)
 
 
 def test_one_run_that_always_fails_is_named_and_holds_up_no_other(small):
-    project, result, _, jobs = small
-    assert result.returncode != 0
+    project, process, _ = small
+    assert process.wait(timeout=300) != 0
+    jobs, said = jobs_of(project), (project.path / "said").read_text()
     assert sum(job["JobState"] == "FAILED" for job in jobs) == 3  # the attempts of the one
     assert sum(job["JobState"] == "COMPLETED" for job in jobs) == 3
-    end = result.stderr[result.stderr.index("Failed: 1.") :]
+    end = said[said.index("Failed: 1.") :]
     assert "run digits/fc/P32/seeds0: " in end and "lock cannot be written" in end
     (log,) = re.findall(r"^ +(results/logs/\S+)$", end, re.MULTILINE)
     assert "lock cannot be written" in (project.path / log).read_text()
     table = project.status("config/here.yaml")
     assert "3 done, 1 failed of 4 runs" in table and log in table
     assert re.search(r"^digits +fc +done +failed$", table, re.MULTILINE)
-    assert "SLURM jobs are asked after with squeue, as this cluster keeps no accounts." in result.stderr
+    assert "SLURM jobs are asked after with squeue, as this cluster keeps no accounts." in said
 
 
 def test_a_P_added_afterwards_submits_its_own_jobs_alone(small):
-    project, _, broken, _ = small
+    project, process, broken = small
+    process.wait(timeout=300)
     broken.unlink(missing_ok=True)
     (project.path / "config/here.yaml").write_text(SMALL + sweep([16, 32, 64], "fc, cnn"))
     before = last_job()
