@@ -3,7 +3,8 @@
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.workflow.project import Project, copy_project
@@ -42,9 +43,17 @@ def submit(project: Project, *arguments: str) -> subprocess.CompletedProcess[str
     return project.snakemake("--profile", "slurm", *IMPATIENT, *arguments, config="config/here.yaml")
 
 
-def submitting(project: Project, *arguments: str) -> subprocess.Popen[str]:
-    """The same, not waited for; what it says goes to the file `said`."""
-    return project.start("--profile", "slurm", *IMPATIENT, *arguments, config="config/here.yaml")
+@contextmanager
+def submitting(project: Project) -> Iterator[subprocess.Popen[str]]:
+    """The same, not waited for; what it says goes to the file `said`. Nothing is left of it behind the block."""
+    process = project.start("--profile", "slurm", *IMPATIENT, config="config/here.yaml")
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+            subprocess.run(["scancel", *(job["JobId"] for job in jobs() if job["WorkDir"] == str(project.path))])
 
 
 def jobs() -> list[dict[str, str]]:

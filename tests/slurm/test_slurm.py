@@ -28,7 +28,8 @@ def small(cluster, schema, tmp_path_factory):
     broken = project.path / run.checkpoints
     broken.parent.mkdir(parents=True)
     broken.write_text("a file where a folder should be")
-    return project, submitting(project), broken
+    with submitting(project) as process:
+        yield project, process, broken
 
 
 def jobs_of(project):

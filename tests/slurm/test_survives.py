@@ -9,6 +9,7 @@ import pytest
 
 from relative_stability.store import read_attributes
 from tests.slurm.submitted import (
+    IMPATIENT,
     SLOW,
     SMALL,
     jobs_after,
@@ -40,6 +41,14 @@ def ended(project, running, seconds=300):
 
 def running(before):
     return [job for job in jobs_after(before) if job["JobState"] == "RUNNING"]
+
+
+def held_back(before):
+    """Jobs that SLURM lets wait for two minutes after it has requeued them; each is told to start now."""
+    waiting = [job["JobId"] for job in jobs_after(before) if job["JobState"] == "PENDING"]
+    for job in waiting:
+        subprocess.run(["scontrol", "update", f"jobid={job}", "starttime=now"], capture_output=True, timeout=60)
+    return waiting
 
 
 def log_of(project, net, P):
@@ -77,34 +86,33 @@ def test_a_job_that_is_out_of_time_or_memory_is_tried_again_with_more(cluster, t
 def test_requeued_cancelled_and_lost_with_its_node(cluster, tmp_path):
     project = project_with(tmp_path / "project", SLOW + sweep([128, 256, 512]))
     before = last_job()
-    process = submitting(project)
-    until(lambda: len(checkpoints(project)) == 3 and len(running(before)) == 3, process)
-    one, two, three = sorted(running(before), key=lambda job: job["NodeList"])
-    scontrol("requeue", one["JobId"])
-    subprocess.run(["scancel", two["JobId"]], check=True)
-    try:
-        scontrol("update", f"nodename={three['NodeList']}", "state=down", "reason=test")
-        until(lambda: three["JobId"] not in {job["JobId"] for job in running(before)}, process)
-    finally:
-        scontrol("update", f"nodename={three['NodeList']}", "state=resume")
-    for job in jobs_after(before):
-        if job["JobState"] == "PENDING":  # SLURM would let it wait for two minutes
-            scontrol("update", f"jobid={job['JobId']}", "starttime=now")
-    ended(project, process)
+    with submitting(project) as process:
+        until(lambda: len(checkpoints(project)) == 3 and len(running(before)) == 3, process)
+        one, two, three = sorted(running(before), key=lambda job: job["NodeList"])
+        scontrol("requeue", one["JobId"])
+        subprocess.run(["scancel", two["JobId"]], check=True)
+        try:
+            scontrol("update", f"nodename={three['NodeList']}", "state=down", "reason=test")
+            until(lambda: three["JobId"] not in {job["JobId"] for job in running(before)}, process)
+        finally:
+            scontrol("update", f"nodename={three['NodeList']}", "state=resume")
+        until(lambda: len(jobs_after(before)) >= 4 and not held_back(before), process)
+        ended(project, process)
     assert [read_attributes(path)["restarts"] for path in curves(project)] == [1, 1, 1]
     assert not checkpoints(project) and (project.path / "results/sweeps/default.nc").exists()
 
 
 def test_a_submitter_that_was_killed_is_started_again(cluster, tmp_path):
     """It submits what runs a second time: the second job waits for the first, and takes what that has made."""
-    project = project_with(tmp_path / "project", SLOW + sweep([128, 256]))
+    project = project_with(tmp_path / "project", SLOW.replace("15000", "30000") + sweep([128, 256]))
     before = last_job()
-    process = submitting(project)
+    process = project.start("--profile", "slurm", *IMPATIENT, config="config/here.yaml")
     until(lambda: len(checkpoints(project)) == 2, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert project.snakemake("--unlock", config="config/here.yaml").returncode == 0
-    ended(project, submitting(project))
+    with submitting(project) as again:
+        ended(project, again)
     with_gpu = [job for job in jobs_after(before) if job.get("TresPerJob") == "gres:gpu:1"]
     assert len(with_gpu) == 4 and all(job["JobState"] == "COMPLETED" for job in with_gpu)
     for path in curves(project):
@@ -118,14 +126,14 @@ def test_a_submitter_that_was_killed_is_started_again(cluster, tmp_path):
 def test_a_silent_controller_is_waited_for(cluster, tmp_path):
     project = project_with(tmp_path / "project", SMALL.replace("steps: 60", "steps: 10000") + sweep([256]))
     before = last_job()
-    process = submitting(project)
-    log = "results/logs/training/digits/cnn/P256/*.log"
-    until(lambda: any("epoch" in path.read_text() for path in project.path.glob(log)), process)
-    try:
-        subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=SECONDS)
-    finally:
-        subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
-    ended(project, process)
+    with submitting(project) as process:
+        log = "results/logs/training/digits/cnn/P256/*.log"
+        until(lambda: any("epoch" in path.read_text() for path in project.path.glob(log)), process)
+        try:
+            subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=SECONDS)
+        finally:
+            subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
+        ended(project, process)
     assert len(jobs_after(before)) == 2  # the run and the collection: nothing was submitted twice
