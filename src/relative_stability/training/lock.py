@@ -69,7 +69,7 @@ def lately_held(folder: Path) -> bool:
 
 def clear_unless_held(folder: Path) -> None:
     """Remove the side folder of a run that is done, if its last holder was killed before it could."""
-    if folder.is_dir() and not lately_held(folder):
+    if folder.is_dir() and not _alive(_holder(folder / NAME), folder / NAME, DEAD):
         shutil.rmtree(folder, ignore_errors=True)
 
 
