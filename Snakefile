@@ -8,7 +8,8 @@
 #   results/claims.md, results/claims.csv                                               claims
 #
 # A digest stands for everything that made a file, so its name says all there is to know about its freshness. A file
-# without one has a mark in results/.requests that has. The config comes from profiles/default, or from --configfile.
+# without one has a mark in results/.requests that has, and is made anew where that is newer. The config comes from
+# profiles/default, or from --configfile.
 
 from pathlib import Path
 
@@ -20,11 +21,14 @@ min_version("9.14")
 from relative_stability import InputError, estimates
 from relative_stability.config import Schema
 from relative_stability.grid import build_grid
+from relative_stability.marks import ask
 
 try:
     grid = build_grid(
         config, Schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
     )
+    if workflow.is_main_process:
+        ask(grid.marks)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 for sentence in grid.warnings:
@@ -40,14 +44,12 @@ wildcard_constraints:
     digest=r"[0-9a-f]{10}",
     sweep=r"\w+",
     figure=r"\w+",
-    result=r"[\w/]+\.\w+",
 
 
 localrules:
     all,
     figures,
     prepare,
-    request,
     figure,
     claims,
     check_claims,
@@ -56,7 +58,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        [[*result.files, *result.marks] for result in [*grid.sweeps, *grid.figures, grid.claims]],
+        [result.files for result in grid.published],
 
 
 include: "workflow/rules/data.smk"

@@ -42,6 +42,16 @@ class Grid:
         found: Figure = _named(name, self.figures, "figure")
         return found
 
+    @property
+    def published(self) -> list[Sweep | Figure | Claims]:
+        """All that is shown in the end, under names without digests."""
+        return [*self.sweeps, *self.figures, self.claims]
+
+    @property
+    def marks(self) -> list[str]:
+        """The mark of each of these."""
+        return [result.mark for result in self.published]
+
     def find(self, digest: str) -> Any:
         """The dataset, run or measurement with this digest. Raises InputError where this config has none."""
         if digest not in self.by_digest:

@@ -10,6 +10,7 @@ from typing import Any
 from relative_stability.errors import InputError
 from relative_stability.finished import forget, keep, kept, name, take
 from relative_stability.logs import STOPPED, job_log, log
+from relative_stability.marks import clear_others, digest_in
 from relative_stability.provenance import hardware, software
 from relative_stability.results import digest as digest_of
 from relative_stability.store import as_json, expect, write
@@ -21,17 +22,6 @@ Request = Mapping[str, Any]
 def _attributes(request: Request, digest: str, started: float | None = None) -> dict[str, str | float]:
     made = {"stage": request["stage"], "digest": digest, "request": as_json(request), **software()}
     return made if started is None else {**made, "wall_time_s": round(time.monotonic() - started, 3)}
-
-
-def _clear_other_marks(mark: str) -> None:
-    """Before a result without a digest in its name is written: marks of what it was made from before go.
-
-    Going back to an earlier request then finds no mark, and the result is made anew.
-    """
-    current = Path(mark)
-    for old in current.parent.glob(f"{current.stem}.*"):
-        if old != current:
-            old.unlink()
 
 
 def _device(name: str, threads: int) -> Any:
@@ -245,10 +235,10 @@ def collect(
         heads[run["place"]] = head(part)
     log.info("%d runs, of which %d were read and the others taken from the former file", len(runs), read_anew)
     variables = collection.variables
-    attributes = {**collection.attributes, **_attributes(request, _digest(mark)), "sweep": request["sweep"]}
+    attributes = {**collection.attributes, **_attributes(request, digest_in(mark)), "sweep": request["sweep"]}
     if collection.exact:
         attributes[PARTS] = contents(heads)
-    _clear_other_marks(mark)
+    clear_others(mark)
     write(out, variables, attributes)
     if former:
         name(out, former)
@@ -266,8 +256,8 @@ def figure(
     from relative_stability.store import atomic, write_dataset
 
     drawn, picture = draw(request["kind"], sources, digests)
-    drawn.attrs.update(_attributes(request, _digest(mark)))
-    _clear_other_marks(mark)
+    drawn.attrs.update(_attributes(request, digest_in(mark)))
+    clear_others(mark)
     write_dataset(numbers, drawn)
     for path, options in ((pdf, {"metadata": {"CreationDate": None}}), (png, {"dpi": 200})):
         with atomic(path) as temporary:
@@ -284,7 +274,7 @@ def claims(request: Request, digests: Sequence[str], mark: str, sweeps: Sequence
     for path, dataset, digest in zip(sweeps, datasets, digests, strict=True):
         expect(path, dataset.attrs, digest, remade_by="collect")
     rows = [row for dataset in datasets for row in check(dataset)]
-    _clear_other_marks(mark)
+    clear_others(mark)
     write_text(table, to_csv(rows))
     write_text(page, to_markdown(rows, datasets))
 

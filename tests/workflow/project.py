@@ -47,7 +47,7 @@ class Project:
         return subprocess.run(command, capture_output=True, check=True, **self.own).stdout
 
     def jobs(self, config: str = CONFIG, *arguments: str) -> dict[str, int]:
-        """What a dry run would do: jobs by rule, without `all` and the marks of what is requested."""
+        """What a dry run would do: jobs by rule, without those that stand for their inputs."""
         result = self.snakemake("--dry-run", *arguments, config=config)
         assert result.returncode == 0, result.stdout + result.stderr
         text = result.stdout + result.stderr
@@ -55,11 +55,7 @@ class Project:
             return {}
         table = text[text.index("Job stats:") :]
         found = dict(re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE))
-        return {
-            rule: int(count)
-            for rule, count in found.items()
-            if rule not in ("all", "figures", "claims", "total", "request")
-        }
+        return {rule: int(count) for rule, count in found.items() if rule not in ("all", "figures", "claims", "total")}
 
     def refused(self, config: str) -> str:
         """What snakemake says of a config that it refuses, before any job starts."""

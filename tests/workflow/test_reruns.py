@@ -153,6 +153,12 @@ def test_a_single_figure_by_its_name_is_as_fresh(elsewhere):
         assert elsewhere.jobs(CONFIG, name) == {"measure": 4, "collect": 1, "figure": 1}
 
 
+def test_a_look_at_another_config_makes_nothing_stale(elsewhere):
+    with elsewhere.edited(CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]"):
+        assert elsewhere.jobs() != {}
+    assert elsewhere.jobs() == {}
+
+
 def test_times_of_a_dataset_mean_nothing(elsewhere):
     for path in elsewhere.path.glob("results/datasets/*.nc"):
         os.utime(path)

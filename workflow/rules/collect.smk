@@ -1,16 +1,3 @@
-rule request:
-    """Mark what a result is asked to be made from, where its own name has no digest.
-
-    A new mark makes the result anew, and the job that makes it clears the older marks: going back to an earlier
-    config is noticed too, without Snakemake's records and whatever the times of the files. Targets list the marks
-    beside the results, as Snakemake looks for missing files among its targets only.
-    """
-    output:
-        touch("results/.requests/{result}.{digest}"),
-    message:
-        "request {wildcards.result}"
-
-
 rule collect:
     """Merge the runs of a sweep into one labelled dataset, of which only those that are new are read."""
     input:

@@ -1,7 +1,7 @@
 rule figures:
     """Every figure."""
     input:
-        [[*figure.files, *figure.marks] for figure in grid.figures],
+        [figure.files for figure in grid.figures],
 
 
 rule figure:
@@ -33,7 +33,6 @@ rule claims:
     """The claims, checked on every sweep."""
     input:
         grid.claims.files,
-        grid.claims.marks,
 
 
 rule check_claims:
