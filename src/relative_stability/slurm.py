@@ -3,7 +3,8 @@
 import shutil
 import subprocess
 import sys
-from functools import cache
+from functools import cache, wraps
+from typing import Any
 
 
 @cache
@@ -17,23 +18,32 @@ def status_command() -> str:
         reason = "there is no sacct"
     elif answers("sacct", "--noheader", "--allocations", "--name", "none"):
         chosen, reason = "sacct", "this cluster keeps accounts"
-    if chosen == "squeue":
-        _remember_the_age_of_jobs()
+    _mend_the_executor()
     print(f"SLURM jobs are asked after with {chosen}, as {reason}.", file=sys.stderr)
     return chosen
 
 
-def _remember_the_age_of_jobs() -> None:
-    """Ask for MinJobAge once.
+def _mend_the_executor() -> None:
+    """Two faults of version 2.8.0 of the executor, after which it waits for ever.
 
-    Version 2.8.0 of the executor asks at every look, and where a silent controller gives no answer turns from squeue to
-    a sacct that keeps no accounts: it then forgets all jobs, and waits for ever.
+    MinJobAge is asked for at every look, and where a silent controller gives no answer it turns from squeue to a sacct
+    that keeps no accounts, and forgets all jobs: here it is asked for once. And "CANCELLED by 1000", as sacct says it,
+    is no state that it knows, so that the job counts as running: here a state is its first word.
     """
     import snakemake_executor_plugin_slurm as executor
 
-    if not hasattr(executor.get_min_job_age, "cache_info"):
-        executor.get_min_job_age = cache(executor.get_min_job_age)
+    if hasattr(executor.query_job_status, "__wrapped__"):
+        return
+    executor.get_min_job_age = cache(executor.get_min_job_age)
     executor.get_min_job_age()
+    asked = executor.query_job_status
+
+    @wraps(asked)
+    async def by_first_word(command: str, logger: Any) -> tuple[dict[str, str] | None, float | None]:
+        states, seconds = await asked(command, logger)
+        return states and {job: state.partition(" ")[0] for job, state in states.items()}, seconds
+
+    executor.query_job_status = by_first_word
 
 
 def answers(*command: str) -> bool:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A real SLURM on this one machine: two pretended nodes of 4 CPUs and 2 pretended GPUs each.
 #   tests/slurm/cluster.sh start     (as root, with Debian's slurm-wlm and munge installed)
+#   tests/slurm/cluster.sh start accounts      keeps accounts too, for sacct (with slurmdbd and mariadb-server-core)
 #   tests/slurm/cluster.sh stop      leaves the machine as it found it
 # Refuses to touch a SLURM that is configured already.
 set -euo pipefail
@@ -8,6 +9,7 @@ set -euo pipefail
 state=/tmp/relative-stability-slurm
 mark="# made by relative-stability, tests/slurm/cluster.sh"
 etc=/etc/slurm
+files="slurm.conf gres.conf slurmdbd.conf"
 host=$(hostname -s)
 
 refuse() { echo "cluster.sh: $1" >&2; exit 1; }
@@ -19,7 +21,14 @@ start() {
   for program in slurmctld slurmd munged; do
     command -v "$program" >/dev/null || refuse "$program is missing; install the packages slurm-wlm and munge"
   done
-  for file in slurm.conf gres.conf; do
+  accounts=none
+  if [ "${1:-}" = accounts ]; then
+    accounts=slurmdbd
+    for program in slurmdbd mariadbd mariadb-install-db; do
+      command -v "$program" >/dev/null || refuse "$program is missing; install the packages slurmdbd and mariadb-server-core"
+    done
+  fi
+  for file in $files; do
     ours "$etc/$file" || refuse "$etc/$file exists and is not ours; this machine has a SLURM of its own, leave it alone"
   done
   stop
@@ -48,7 +57,8 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
-AccountingStorageType=accounting_storage/none
+AccountingStorageType=accounting_storage/$accounts
+AccountingStorageTRES=gres/gpu
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=2
 JobAcctGatherParams=OverMemoryKill
@@ -69,6 +79,7 @@ $mark
 NodeName=node1 Name=gpu File=$state/gpu[0-1]
 NodeName=node2 Name=gpu File=$state/gpu[2-3]
 CONF
+  [ $accounts = none ] || keep_accounts
   mkdir -p "$state/spool/controller" "$state/spool/node1" "$state/spool/node2"
   slurmctld
   slurmd -N node1
@@ -78,6 +89,36 @@ CONF
     sleep 0.5
   done
   refuse "the nodes did not come up within 30 s; see $state/log"
+}
+
+# A database of its own in $state, which listens to this machine alone.
+keep_accounts() {
+  cat > "$etc/slurmdbd.conf" <<CONF
+$mark
+AuthType=auth/munge
+DbdHost=localhost
+SlurmUser=root
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort=13306
+StorageUser=slurm
+StoragePass=$host
+PidFile=$state/slurmdbd.pid
+LogFile=$state/log/slurmdbd.log
+CONF
+  chmod 600 "$etc/slurmdbd.conf"
+  cat > "$state/users.sql" <<SQL
+CREATE USER slurm@'127.0.0.1' IDENTIFIED BY '$host';
+GRANT ALL ON *.* TO slurm@'127.0.0.1';
+SQL
+  database="--no-defaults --user=root --datadir=$state/database"
+  mariadb-install-db $database --auth-root-authentication-method=normal >"$state/log/database.log" 2>&1
+  mariadbd $database --bind-address=127.0.0.1 --port=13306 --socket="$state/database.sock" --pid-file="$state/database.pid" \
+    --init-file="$state/users.sql" >>"$state/log/database.log" 2>&1 &
+  for _ in $(seq 60); do [ -e "$state/database.pid" ] && break; sleep 0.5; done
+  slurmdbd
+  for _ in $(seq 60); do sacctmgr -n list cluster >/dev/null 2>&1 && return; sleep 0.5; done
+  refuse "slurmdbd did not answer within 30 s; see $state/log"
 }
 
 stop() {
@@ -96,14 +137,14 @@ stop() {
   if [ -e "$state/munged-is-ours" ] && pkill -x munged; then
     for _ in $(seq 40); do pgrep -x munged >/dev/null || break; sleep 0.25; done
   fi
-  for file in slurm.conf gres.conf; do
+  for file in $files; do
     ours "$etc/$file" && rm -f "$etc/$file"
   done
   rm -rf "$state"
 }
 
 case "${1:-}" in
-  start) start ;;
+  start) start "${2:-}" ;;
   stop) stop ;;
-  *) refuse "say start or stop" ;;
+  *) refuse "say start, start accounts or stop" ;;
 esac

@@ -9,6 +9,7 @@ import pytest
 
 CLUSTER = Path(__file__).parent / "cluster.sh"
 MISSING = [program for program in ("slurmctld", "slurmd", "munged") if shutil.which(program) is None]
+ACCOUNTANTS = [program for program in ("slurmdbd", "mariadbd", "mariadb-install-db") if shutil.which(program) is None]
 
 
 def pytest_collection_modifyitems(items):
@@ -22,11 +23,24 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@pytest.fixture(scope="session")
-def cluster():
-    """Two nodes of two GPUs each, pretended; gone when the tests are done."""
-    started = subprocess.run([CLUSTER, "start"], capture_output=True, text=True, timeout=120)
+def running(*arguments):
+    """Two nodes of two GPUs each, pretended; gone behind the block."""
+    started = subprocess.run([CLUSTER, "start", *arguments], capture_output=True, text=True, timeout=120)
     assert started.returncode == 0, started.stdout + started.stderr
     yield
     subprocess.run([CLUSTER, "stop"], check=True, timeout=120)
     assert not Path("/etc/slurm/slurm.conf").exists()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A SLURM without accounts."""
+    yield from running()
+
+
+@pytest.fixture(scope="module")
+def cluster_with_accounts():
+    """A SLURM that keeps accounts."""
+    if ACCOUNTANTS:
+        pytest.skip(f"no accounts here: install slurmdbd and mariadb-server-core (missing: {', '.join(ACCOUNTANTS)})")
+    yield from running("accounts")
