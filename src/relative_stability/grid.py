@@ -23,7 +23,7 @@ class Grid:
     """Everything that a config asks for. `by_digest` finds what a path in it belongs to."""
 
     device: str
-    engine: str  # how to train, as JSON
+    engine: Mapping[str, Any]  # how to train, see training.run.Execution
     data_root: str
     sweeps: Sequence[Sweep]
     figures: Sequence[Figure]
@@ -41,6 +41,11 @@ class Grid:
         """A figure by name."""
         found: Figure = _named(name, self.figures, "figure")
         return found
+
+    @property
+    def how(self) -> str:
+        """How to train, whatever the run; no part of any digest."""
+        return as_json({"device": self.device, "engine": self.engine, "data_root": self.data_root})
 
     @property
     def published(self) -> list[Sweep | Figure | Claims]:
@@ -122,7 +127,7 @@ def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
     by_digest = {item.digest: item for item in everything}
     return Grid(
         device=config["device"],
-        engine=as_json(config["engine"]),
+        engine=config["engine"],
         data_root=str(root),
         sweeps=sweeps,
         figures=figures,

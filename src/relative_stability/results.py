@@ -27,6 +27,11 @@ def digest(request: Request) -> str:
     return sha256(as_json(request).encode()).hexdigest()[:10]
 
 
+def checkpoints(digest: str) -> str:
+    """Folder of what an unfinished training has left, of no rule's output: Snakemake deletes those on failure."""
+    return f"{RESULTS}/checkpoints/{digest}"
+
+
 class Result:
     """Something made from a request. Of a large grid only digests stay in memory."""
 
@@ -103,8 +108,7 @@ class Run(Result):
 
     @property
     def checkpoints(self) -> str:
-        """Folder of what an unfinished training has left, of no rule's output: Snakemake deletes those on failure."""
-        return f"{RESULTS}/checkpoints/{self.digest}"
+        return checkpoints(self.digest)
 
 
 @dataclass(frozen=True)

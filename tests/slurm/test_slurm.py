@@ -68,7 +68,7 @@ def pack_here(grid, pack):
     dataset = pack.members[0].run.dataset
     if not Path(dataset.path).exists():
         stages.prepare(dataset.request, dataset.digest, dataset.path, grid.data_root)
-    stages.pack(json.loads(pack.tasks_json), "cpu", 1, json.loads(grid.engine), grid.data_root, FINISHED)
+    stages.pack(json.loads(pack.tasks_json), "cpu", 1, grid.engine, grid.data_root, FINISHED)
     assert all(kept(m.path, FINISHED).exists() for member in pack.members for m in member.measurements)
 
 

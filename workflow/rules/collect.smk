@@ -15,7 +15,6 @@ rule collect:
         request=lambda w: grid.sweep(w.sweep).json,
         runs=lambda w: grid.sweep(w.sweep).runs_json,
         former=lambda w: grid.sweep(w.sweep).former,
-        finished="results/.finished",
     message:
         "collect sweep {wildcards.sweep}"
     script:

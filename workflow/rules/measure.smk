@@ -22,7 +22,6 @@ rule measure:
         request=lambda w: grid.find(w.digest).json,
         run_digest=lambda w: grid.find(w.digest).run.digest,
         device=grid.device,
-        finished="results/.finished",
     message:
         "measure {wildcards.observable} of {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds}"
     script:

@@ -31,10 +31,7 @@ rule pack:
         cpus_per_task=lambda w, threads: threads,
     params:
         tasks=lambda w: grid.find(w.digest).tasks_json,
-        device=grid.device,
-        engine=grid.engine,
-        data_root=grid.data_root,
-        finished="results/.finished",
+        how=grid.how,
     message:
         "pack {wildcards.digest}"
     script:

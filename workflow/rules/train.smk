@@ -20,11 +20,7 @@ rule train:
         cpus_per_task=lambda w, threads: threads,
     params:
         request=lambda w: grid.find(w.digest).json,
-        device=grid.device,
-        finished="results/.finished",
-        checkpoints=lambda w: grid.find(w.digest).checkpoints,
-        engine=grid.engine,
-        data_root=grid.data_root,
+        how=grid.how,
     message:
         "train {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds}"
     script:

@@ -2,6 +2,7 @@ import json
 
 from relative_stability import stages
 from relative_stability.logs import job_log
+from relative_stability.results import FINISHED
 
 with job_log(snakemake.log[0], f"collect {snakemake.wildcards.sweep}"):
     stages.collect(
@@ -10,5 +11,5 @@ with job_log(snakemake.log[0], f"collect {snakemake.wildcards.sweep}"):
         mark=snakemake.input.marks[0],
         out=snakemake.output[0],
         former=snakemake.params.former,
-        finished=snakemake.params.finished,
+        finished=FINISHED,
     )

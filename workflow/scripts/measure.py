@@ -3,9 +3,10 @@ import json
 from relative_stability import stages
 from relative_stability.finished import kept
 from relative_stability.logs import job_log
+from relative_stability.results import FINISHED
 
 asked = {key: snakemake.resources[key] for key in ("gpu", "runtime", "mem_mb")}
-former = kept(snakemake.log[0], snakemake.params.finished)
+former = kept(snakemake.log[0], FINISHED)
 with job_log(snakemake.log[0], f"measure {snakemake.output[0]}", former, asked):
     stages.measure(
         json.loads(snakemake.params.request),
@@ -17,6 +18,6 @@ with job_log(snakemake.log[0], f"measure {snakemake.output[0]}", former, asked):
         out=snakemake.output[0],
         device=snakemake.params.device,
         threads=snakemake.threads,
-        finished=snakemake.params.finished,
+        finished=FINISHED,
         packs=snakemake.input.get("packs", []),
     )
