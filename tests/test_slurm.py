@@ -1,5 +1,3 @@
-import asyncio
-import logging
 import shutil
 
 import pytest
@@ -35,15 +33,3 @@ def test_jobs_are_asked_after_with_what_answers(programs, capsys, sacct, chosen,
         programs("sacct", sacct)
     assert slurm.status_command() == slurm.status_command() == chosen
     assert capsys.readouterr().err == f"SLURM jobs are asked after with {chosen}, as {why}.\n"  # said once
-
-
-def test_a_state_is_its_first_word(programs):
-    """sacct names who cancelled a job; the executor would take that for a job that still runs."""
-    import snakemake_executor_plugin_slurm as executor
-
-    programs("sacct", r"printf '7|CANCELLED by 1000\n8|RUNNING\n'")
-    slurm.status_command()
-    states, _ = asyncio.run(executor.query_job_status("sacct", logging.getLogger()))
-    assert states == {"7": "CANCELLED", "8": "RUNNING"}
-    programs("sacct", "exit 1")
-    assert asyncio.run(executor.query_job_status("sacct", logging.getLogger())) == (None, None)

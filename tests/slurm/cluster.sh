@@ -21,9 +21,9 @@ start() {
   for program in slurmctld slurmd munged; do
     command -v "$program" >/dev/null || refuse "$program is missing; install the packages slurm-wlm and munge"
   done
-  accounts=none
+  accounts="AccountingStorageType=accounting_storage/none"
   if [ "${1:-}" = accounts ]; then
-    accounts=slurmdbd
+    accounts=$'AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageTRES=gres/gpu'
     for program in slurmdbd mariadbd mariadb-install-db; do
       command -v "$program" >/dev/null || refuse "$program is missing; install the packages slurmdbd and mariadb-server-core"
     done
@@ -57,8 +57,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
-AccountingStorageType=accounting_storage/$accounts
-AccountingStorageTRES=gres/gpu
+$accounts
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=2
 JobAcctGatherParams=OverMemoryKill
@@ -79,7 +78,7 @@ $mark
 NodeName=node1 Name=gpu File=$state/gpu[0-1]
 NodeName=node2 Name=gpu File=$state/gpu[2-3]
 CONF
-  [ $accounts = none ] || keep_accounts
+  [ "${1:-}" != accounts ] || keep_accounts
   mkdir -p "$state/spool/controller" "$state/spool/node1" "$state/spool/node2"
   slurmctld
   slurmd -N node1

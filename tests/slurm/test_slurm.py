@@ -103,3 +103,12 @@ def test_a_P_added_afterwards_submits_its_own_jobs_alone(small):
     before = last_job()
     assert "Nothing to be done" in said_by(submit(project)) and not jobs_after(before)
     assert "6 done of 6 runs" in project.status("config/here.yaml")
+
+
+def test_what_sbatch_refuses_is_said_with_its_reason(cluster, tmp_path):
+    project = project_with(tmp_path / "project", SMALL + sweep([16]))
+    result = submit(project, "--default-resources", "slurm_partition=nowhere", "--retries", "0")
+    assert result.returncode != 0
+    assert "SLURM sbatch failed" in result.stderr and "invalid partition specified: nowhere" in result.stderr
+    assert "sbatch call" not in result.stderr
+    assert "1 failed of 1 runs" in project.status("config/here.yaml") and not jobs_of(project)

@@ -1,0 +1,63 @@
+"""Faults of the SLURM executor, version 2.8.0, that cost a sweep, each mended where Snakemake looks the function up."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache, wraps
+from typing import Any
+
+NOWHERE = "None assigned"  # where a job runs that waits to be started again, as sacct says it
+
+
+@cache
+def mend() -> None:
+    """Mend the executor in this process; once."""
+    import snakemake_executor_plugin_slurm as executor
+
+    executor.get_min_job_age = _asked_once(executor.get_min_job_age)
+    executor.query_job_status = _by_first_word(executor.query_job_status)
+    executor.get_submit_command = _without_nowhere(executor.get_submit_command)
+    executor.Executor.report_job_error = _said_of_groups_too(executor.Executor.report_job_error)
+
+
+def _asked_once(get_min_job_age: Any) -> Any:
+    """MinJobAge is asked for at every look at the jobs.
+
+    Where a silent controller gives no answer, the executor turns from squeue to a sacct that keeps no accounts, forgets
+    all jobs and waits for ever.
+    """
+    asked = cache(get_min_job_age)
+    asked()
+    return asked
+
+
+def _by_first_word(query_job_status: Any) -> Any:
+    """A state may have more words, as `CANCELLED by 1000` from sacct; by the whole the job would count as running."""
+
+    @wraps(query_job_status)
+    async def mended(command: str, logger: Any) -> tuple[Mapping[str, str] | None, float | None]:
+        states, seconds = await query_job_status(command, logger)
+        return states and {job: state.partition(" ")[0] for job, state in states.items()}, seconds
+
+    return mended
+
+
+def _without_nowhere(get_submit_command: Any) -> Any:
+    """Nodes that failed are left out from then on. Of a requeued job sacct names none, and sbatch refuses all jobs."""
+
+    @wraps(get_submit_command)
+    def mended(*args: Any, failed_nodes: Iterable[str] | None = None, **kwargs: Any) -> str:
+        command: str = get_submit_command(*args, failed_nodes=set(failed_nodes or ()) - {NOWHERE}, **kwargs)
+        return command
+
+    return mended
+
+
+def _said_of_groups_too(report_job_error: Any) -> Any:
+    """Why a job could not be submitted, or how it ended: of a group, as our GPU jobs are, Snakemake says nothing."""
+
+    @wraps(report_job_error)
+    def mended(self: Any, job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
+        if msg and job_info.job.is_group():
+            self.logger.error(msg.partition("\n    sbatch call:")[0])
+        report_job_error(self, job_info, msg=msg, **kwargs)
+
+    return mended
