@@ -178,6 +178,7 @@ def _sweep(
         merged(config["stability"], entry["stability"]), schema.part("stability"), f"{where}.stability"
     )
     seeds = seed_ranges(entry["seeds"])
+    observables = {name: _settings(stability, name, schema) for name in entry["observables"]}
     measurements = []
     for dataset, net in product(entry["datasets"], entry["nets"]):
         data, options = datasets[dataset], config["nets"][net]
@@ -196,12 +197,11 @@ def _sweep(
             "architecture": options["architecture"],
             **schema.digested(architecture, schema.part("nets", options["architecture"])),
         }
+        training = schema.digested(training, schema.part("training"))
         for P, seed_range in product(sorted(entry["P"]), seeds):
-            run = Run(data, net, net_options, schema.digested(training, schema.part("training")), P, seed_range)
+            run = Run(data, net, net_options, training, P, seed_range)
             run = runs.setdefault(run.curves, run)  # sweeps may share runs; a shared run is one
-            measurements += [
-                Measurement(run, _settings(stability, name, schema), name) for name in entry["observables"]
-            ]
+            measurements += [Measurement(run, settings, name) for name, settings in observables.items()]
     return Sweep(name, measurements)
 
 

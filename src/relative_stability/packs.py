@@ -54,7 +54,6 @@ class Member:
             {
                 "request": m.request,
                 "digest": m.digest,
-                "run_digest": run.digest,
                 "dataset": run.dataset.path,
                 "curves": run.curves,
                 "weights": run.weights,

@@ -101,7 +101,6 @@ def train(
 def measure(
     request: Request,
     digest: str,
-    run_digest: str,
     dataset: str,
     curves: str,
     weights: str,
@@ -120,9 +119,10 @@ def measure(
 
     started, where = time.monotonic(), _device(device, threads)
     records, made = read(curves, remade_by="train")
-    expect(curves, made, run_digest, remade_by="train")
+    run = digest_of(request["run"])
+    expect(curves, made, run, remade_by="train")
     tensors, made = read_tensors(weights, remade_by="train")
-    expect(weights, made, run_digest, remade_by="train")
+    expect(weights, made, run, remade_by="train")
     data = open_prepared(dataset, digest_of(request["run"]["dataset"]))
     variables = measure_run(request, data, records, tensors, where)
     settings = {**LATER, **request["stability"]}

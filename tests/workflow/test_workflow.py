@@ -121,12 +121,12 @@ write_prepared("{tmp_path}/d.nc", datasets.load("stripe", **data), datasets.fact
 training = dict(loss="cross_entropy", optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0, schedule="cosine",
                 batch_size=16, steps=5, evaluations=2, alpha=None)
 run = dict(stage="train", dataset=made, net=dict(architecture="fc", depth=1, width=8), training=training, P=16, seeds="0-1")
-stages.train(run, "r", "{tmp_path}/d.nc", "{tmp_path}/c.nc", "{tmp_path}/w.safetensors", "cpu", 1, "{tmp_path}/side", {{}})
+stages.train(run, digest(run), "{tmp_path}/d.nc", "{tmp_path}/c.nc", "{tmp_path}/w.safetensors", "cpu", 1, "{tmp_path}/side", {{}})
 if "{stage}" == "measure":
     stability = dict(perturbation="subspace", magnitude=[1], images=20, draws=1, estimator="mean", trained_weights="best",
                      batch_norm="auto", seed=0)
     request = dict(stage="measure", observable="output", stability=stability, run=run)
-    stages.measure(request, "m", "r", "{tmp_path}/d.nc", "{tmp_path}/c.nc", "{tmp_path}/w.safetensors", "{tmp_path}/m.nc", "cpu", 1)
+    stages.measure(request, "m", "{tmp_path}/d.nc", "{tmp_path}/c.nc", "{tmp_path}/w.safetensors", "{tmp_path}/m.nc", "cpu", 1)
 """
     loaded = modules_after(code)
     assert "torch" in loaded and "netCDF4" in loaded

@@ -20,7 +20,6 @@ rule measure:
         cpus_per_task=lambda w, threads: threads,
     params:
         request=lambda w: grid.find(w.digest).json,
-        run_digest=lambda w: grid.find(w.digest).run.digest,
         device=grid.device,
     message:
         "measure {wildcards.observable} of {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds}"

@@ -11,7 +11,6 @@ with job_log(snakemake.log[0], f"measure {snakemake.output[0]}", former, asked):
     stages.measure(
         json.loads(snakemake.params.request),
         snakemake.wildcards.digest,
-        snakemake.params.run_digest,
         dataset=snakemake.input.dataset,
         curves=snakemake.input.curves,
         weights=snakemake.input.weights,
