@@ -5,7 +5,7 @@ import pytest
 import torch
 import yaml
 
-from relative_stability.ending import end, put_back
+from relative_stability.ending import begin, end, put_back
 from relative_stability.finished import keep
 from relative_stability.grid import build_grid
 from relative_stability.logs import job_log
@@ -58,6 +58,21 @@ def test_the_end_names_failures_with_their_logs(grid, tmp_path, capsys):
         "\nFailed: 1. Each log has more.\n"
         f"measurement output/digits/fc/P16/seeds0-1: RuntimeError: the disk is on fire\n    {measurement.log}\n"
     )
+
+
+def test_empty_logs_of_before_are_cleared(grid, tmp_path):
+    """Snakemake leaves one where a job did not start, and does not touch it when that happens again."""
+    run = grid.sweeps[0].measurements[0].run
+    for file in run.files:
+        Path(file).unlink()
+        (tmp_path / FINISHED / f"{run.digest}{Path(file).suffix}").unlink()
+    log, other = Path(run.log), Path("results/logs/sweeps/default.log")
+    for path in (log, other):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()
+    other.write_text("said something")
+    begin()
+    assert not log.exists() and other.exists()
 
 
 def test_a_good_end_says_nothing(grid, capsys):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import snakemake_executor_plugin_slurm as executor
 
+from relative_stability import executor_mends
 from relative_stability.executor_mends import mend
 
 
@@ -35,6 +36,25 @@ def test_a_node_that_sacct_does_not_know_is_not_excluded():
     params = {"run_uuid": "r", "slurm_logfile": "l", "comment_str": "c", "account": "", "partition": "", "workdir": "."}
     assert "--exclude=node1 " in executor.get_submit_command(job, params, failed_nodes={"node1", "None assigned"}) + " "
     assert "--exclude" not in executor.get_submit_command(job, params, failed_nodes={"None assigned"})
+
+
+def test_squeue_is_asked_whatever_the_controller_says_of_the_age_of_jobs(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert executor.get_min_job_age() > 3600
+
+
+def test_a_job_is_submitted_once_the_controller_answers(tmp_path, monkeypatch, caplog):
+    (tmp_path / "scontrol").write_text("#!/bin/sh\n[ -e answers ] || exit 1\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    waits = []
+    monkeypatch.setattr(executor_mends.time, "sleep", lambda s: waits.append(s) or (tmp_path / "answers").touch())
+    submitted = []
+    executor_mends._once_it_answers(lambda self, job: submitted.append((job, len(waits))))(
+        SimpleNamespace(logger=logging.getLogger("executor")), "job"
+    )
+    assert submitted == [("job", 1)] and "silent" in caplog.text
 
 
 @pytest.mark.parametrize(("group", "said"), [(True, ["sbatch failed: invalid partition"]), (False, [])])

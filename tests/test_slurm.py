@@ -1,5 +1,3 @@
-import shutil
-
 import pytest
 
 from relative_stability import slurm
@@ -7,8 +5,7 @@ from relative_stability import slurm
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch):
-    """A PATH with programs that are given as shell text, and `which`, by which the executor looks for them."""
-    (tmp_path / "which").symlink_to(shutil.which("which"))
+    """A PATH with programs that are given as shell text."""
     monkeypatch.setenv("PATH", str(tmp_path))
     slurm.status_command.cache_clear()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from relative_stability.finished import keep
+from relative_stability.finished import keep, kept
 from relative_stability.grid import build_grid
 from relative_stability.logs import job_log
 from relative_stability.results import FINISHED
@@ -104,6 +104,17 @@ def test_a_job_that_was_killed_without_a_word(grid):
     assert row(grid, "fc")[0] == "1 running, 1 missing"  # it has said something just now
     os.utime(run.log, (0, 0))
     assert row(grid, "fc")[0] == "1 failed, 1 missing" and "ended without a word" in table(grid.sweeps[0])
+
+
+def test_a_pack_speaks_for_jobs_that_did_not_start(grid):
+    """Its words wait under the second name of the log; Snakemake leaves an empty one under the first."""
+    run = measurement(grid).run
+    fail(str(kept(run.log, FINISHED)), RuntimeError("stopped"))
+    Path(run.log).parent.mkdir(parents=True)
+    Path(run.log).touch()
+    assert row(grid, "fc")[0] == "1 failed, 1 missing" and "RuntimeError: stopped" in table(grid.sweeps[0])
+    (found,) = failures(grid, 0)
+    assert found.reason == "RuntimeError: stopped"
 
 
 def test_a_held_lock_is_a_run_that_runs(grid, tmp_path):

@@ -30,9 +30,10 @@ def test_without_a_cluster_nothing_is_said(tmp_path, monkeypatch):
 
 def test_accounts_are_added_up(tmp_path, monkeypatch):
     sacct = tmp_path / "sacct"
-    sacct.write_text("#!/bin/sh\necho 'COMPLETED|1800|60'\necho 'TIMEOUT|3600|60'\n")
+    sacct.write_text('#!/bin/sh\nprintf "%s\\n" "$*" >> "$0.asked"; echo "COMPLETED|1800|60"; echo "TIMEOUT|3600|60"\n')
     sacct.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert accounts("run") == ["sacct: 2 jobs, 1 of them completed; 2.00 hours asked, 1.50 used"]
+    assert accounts("run", 0.0) == ["sacct: 2 jobs, 1 of them completed; 2.00 hours asked, 1.50 used"]
+    assert "--starttime 1970-01-01T" in (tmp_path / "sacct.asked").read_text()  # and not midnight
     sacct.write_text("#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2; exit 1\n")
-    assert accounts("run") == [] and accounts("") == []
+    assert accounts("run", 0.0) == [] and accounts("", 0.0) == []

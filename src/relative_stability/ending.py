@@ -24,9 +24,16 @@ def end(grid: Grid, since: float, logs: Iterable[str | Path]) -> None:
         print(*failed, sep="\n", file=sys.stderr)
     said = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     match = _RUN_ID.search(said)
-    report = efficiency(found_in(recent(Path(RESULTS, "logs"), since)), match[1] if match else "")
+    report = efficiency(found_in(recent(Path(RESULTS, "logs"), since)), match[1] if match else "", since)
     if report:
         print(f"\n{report}", file=sys.stderr)
+
+
+def begin() -> None:
+    """Clear the empty logs that Snakemake has left of jobs that did not start: those to come are told from them."""
+    for log in Path(RESULTS, "logs").rglob("*.log"):
+        if log.stat().st_size == 0:
+            log.unlink()
 
 
 def put_back(grid: Grid) -> None:

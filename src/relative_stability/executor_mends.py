@@ -1,10 +1,14 @@
 """Faults of the SLURM executor, version 2.8.0, that cost a sweep, each mended where Snakemake looks the function up."""
 
-from collections.abc import Iterable, Mapping
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, wraps
 from typing import Any
 
+ENOUGH = 86_400  # seconds, as MinJobAge
 NOWHERE = "None assigned"  # where a job runs that waits to be started again, as sacct says it
+PATIENCE = 180  # questions to a silent controller, 10 s apart
 
 
 @cache
@@ -12,21 +16,33 @@ def mend() -> None:
     """Mend the executor in this process; once."""
     import snakemake_executor_plugin_slurm as executor
 
-    executor.get_min_job_age = _asked_once(executor.get_min_job_age)
+    executor.get_min_job_age = _never_short(executor.get_min_job_age)
     executor.query_job_status = _by_first_word(executor.query_job_status)
     executor.get_submit_command = _without_nowhere(executor.get_submit_command)
+    executor.Executor.run_job = _once_it_answers(executor.Executor.run_job)
     executor.Executor.report_job_error = _said_of_groups_too(executor.Executor.report_job_error)
 
 
-def _asked_once(get_min_job_age: Any) -> Any:
-    """MinJobAge is asked for at every look at the jobs.
+def answers(*command: str) -> bool:
+    """Whether a command of SLURM answers within half a minute."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
-    Where a silent controller gives no answer, the executor turns from squeue to a sacct that keeps no accounts, forgets
-    all jobs and waits for ever.
+
+def _never_short(get_min_job_age: Any) -> Callable[[], int]:
+    """By MinJobAge the executor turns from squeue, which it was told to ask, to sacct, at every look at the jobs.
+
+    Where that is short, or a silent controller does not say it, and sacct keeps no accounts, all jobs are forgotten and
+    Snakemake waits for ever.
     """
-    asked = cache(get_min_job_age)
-    asked()
-    return asked
+
+    @wraps(get_min_job_age)
+    def mended() -> int:
+        return ENOUGH
+
+    return mended
 
 
 def _by_first_word(query_job_status: Any) -> Any:
@@ -47,6 +63,21 @@ def _without_nowhere(get_submit_command: Any) -> Any:
     def mended(*args: Any, failed_nodes: Iterable[str] | None = None, **kwargs: Any) -> str:
         command: str = get_submit_command(*args, failed_nodes=set(failed_nodes or ()) - {NOWHERE}, **kwargs)
         return command
+
+    return mended
+
+
+def _once_it_answers(run_job: Any) -> Any:
+    """What is submitted to a silent controller fails, and at once again, until no attempt is left."""
+
+    @wraps(run_job)
+    def mended(self: Any, job: Any) -> None:
+        for _ in range(PATIENCE):
+            if answers("scontrol", "ping"):
+                break
+            self.logger.warning("SLURM's controller is silent; it is asked again in 10 s.")
+            time.sleep(10)
+        run_job(self, job)
 
     return mended
 

@@ -1,7 +1,6 @@
 """What the logs of jobs say of their end."""
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,11 +37,6 @@ def last_error(log: Path) -> str | None:
         return None
     traceback = [line for line in lines[number + 1 :] if not _RECORD.match(line)]
     return traceback[-1].strip() if traceback else match[2]
-
-
-def first_existing(logs: Iterable[str | Path]) -> Path | None:
-    """The first of these logs that is there."""
-    return next((path for path in map(Path, logs) if path.is_file()), None)
 
 
 def recent(folder: Path, since: float) -> list[Path]:

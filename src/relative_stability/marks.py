@@ -1,9 +1,9 @@
 """Marks of what is asked for, where a result's name has no digest to say what made it: sweeps, figures, claims.
 
-A mark is a small file, named after the result and the digest of its request, that is older than the result while it
-tells the truth. A request that is new has a new mark, and a result older than its mark is made anew: no record of
-Snakemake's is needed to notice it. Whoever makes a result clears the marks of other requests first, so that going
-back to one of those is noticed too.
+A mark is a small file, named after the result and the digest of its request. It is older than the result once that has
+been made for it; until then it is written anew whenever the workflow is read, so that a result older than its mark is
+made anew: no record of Snakemake's is needed to notice a new request. Whoever makes a result clears the marks of other
+requests first, so that going back to one of those is noticed too.
 """
 
 from collections.abc import Iterable
@@ -12,19 +12,19 @@ from pathlib import Path
 
 from relative_stability.store import write_text
 
+ASKED, MADE = "asked for", "made"
+
 
 def ask(marks: Iterable[str]) -> None:
-    """Write the marks that are missing; a dry run does too. Raises InputError where the disk refuses.
-
-    Each holds the time, as Snakemake takes a file with the content of one that it knows for unchanged.
-    """
+    """Write the marks of what has not been made; a dry run does too. Raises InputError where the disk refuses."""
     for mark in marks:
-        if not Path(mark).is_file():
-            write_text(mark, datetime.now(UTC).isoformat())
+        if not Path(mark).is_file() or Path(mark).read_text(encoding="utf-8").startswith(ASKED):
+            _write(mark, ASKED)
 
 
-def clear_others(mark: str) -> None:
-    """Before a result is written: the marks of what it was made from before go."""
+def settle(mark: str) -> None:
+    """Before a result is written: its mark says so, and those of what it was made from before go."""
+    _write(mark, MADE)
     current = Path(mark)
     for old in current.parent.glob(f"{current.stem}.*"):
         if old != current:
@@ -34,3 +34,8 @@ def clear_others(mark: str) -> None:
 def digest_in(mark: str) -> str:
     """The digest of the request that a mark stands for."""
     return Path(mark).suffix[1:]
+
+
+def _write(mark: str, word: str) -> None:
+    # With the time, as Snakemake takes a file with the content of one that it knows for unchanged.
+    write_text(mark, f"{word} {datetime.now(UTC).isoformat()}\n")

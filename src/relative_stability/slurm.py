@@ -1,11 +1,10 @@
 """What the SLURM profile asks a cluster about itself."""
 
 import shutil
-import subprocess
 import sys
 from functools import cache
 
-from relative_stability.executor_mends import mend
+from relative_stability.executor_mends import answers
 
 
 @cache
@@ -19,14 +18,5 @@ def status_command() -> str:
         reason = "there is no sacct"
     elif answers("sacct", "--noheader", "--allocations", "--name", "none"):
         chosen, reason = "sacct", "this cluster keeps accounts"
-    mend()
     print(f"SLURM jobs are asked after with {chosen}, as {reason}.", file=sys.stderr)
     return chosen
-
-
-def answers(*command: str) -> bool:
-    """Whether a command of SLURM answers within half a minute."""
-    try:
-        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False

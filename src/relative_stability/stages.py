@@ -10,7 +10,7 @@ from typing import Any
 from relative_stability.errors import InputError
 from relative_stability.finished import forget, keep, kept, name, take
 from relative_stability.logs import STOPPED, job_log, log
-from relative_stability.marks import clear_others, digest_in
+from relative_stability.marks import digest_in, settle
 from relative_stability.provenance import hardware, software
 from relative_stability.results import digest as digest_of
 from relative_stability.store import as_json, expect, write
@@ -238,7 +238,7 @@ def collect(
     attributes = {**collection.attributes, **_attributes(request, digest_in(mark)), "sweep": request["sweep"]}
     if collection.exact:
         attributes[PARTS] = contents(heads)
-    clear_others(mark)
+    settle(mark)
     write(out, variables, attributes)
     if former:
         name(out, former)
@@ -257,7 +257,7 @@ def figure(
 
     drawn, picture = draw(request["kind"], sources, digests)
     drawn.attrs.update(_attributes(request, digest_in(mark)))
-    clear_others(mark)
+    settle(mark)
     write_dataset(numbers, drawn)
     for path, options in ((pdf, {"metadata": {"CreationDate": None}}), (png, {"dpi": 200})):
         with atomic(path) as temporary:
@@ -274,10 +274,6 @@ def claims(request: Request, digests: Sequence[str], mark: str, sweeps: Sequence
     for path, dataset, digest in zip(sweeps, datasets, digests, strict=True):
         expect(path, dataset.attrs, digest, remade_by="collect")
     rows = [row for dataset in datasets for row in check(dataset)]
-    clear_others(mark)
+    settle(mark)
     write_text(table, to_csv(rows))
     write_text(page, to_markdown(rows, datasets))
-
-
-def _digest(mark: str) -> str:
-    return Path(mark).suffix[1:]

@@ -11,7 +11,7 @@ import numpy as np
 
 from relative_stability.finished import kept
 from relative_stability.grid import Grid
-from relative_stability.joblogs import Failure, first_existing, last_error, recent
+from relative_stability.joblogs import Failure, last_error, recent
 from relative_stability.results import FINISHED, RESULTS, Measurement, Run, Sweep
 from relative_stability.store import read
 from relative_stability.training.lock import DEAD, lately_held
@@ -37,7 +37,7 @@ def state(run: Run, measurements: list[Measurement]) -> State:
     for job in jobs:
         if _there(job):
             continue
-        log = first_existing([job.log, kept(job.log, FINISHED)])
+        log = _log(job)
         if job is run and lately_held(Path(run.checkpoints)):
             return State("running")
         if log is None:
@@ -49,6 +49,12 @@ def state(run: Run, measurements: list[Measurement]) -> State:
         silent = time.time() - log.stat().st_mtime
         return State("running") if silent < (DEAD if job is run else SILENT) else State("failed", KILLED, str(log))
     return _ended(run)
+
+
+def _log(job: Run | Measurement) -> Path | None:
+    """What has been said of a job: by itself, or by the pack that works on it, whose log waits under a second name."""
+    logs = [log for log in (kept(job.log, FINISHED), Path(job.log)) if log.is_file()]
+    return max(logs, key=lambda log: log.stat().st_size > 0, default=None)
 
 
 def _there(job: Run | Measurement) -> bool:
@@ -116,6 +122,8 @@ def _failures(grid: Grid, since: float) -> Iterator[Failure]:
         if match and (job is None or (known and _there(job))):
             continue
         if isinstance(job, Measurement) and not _there(job.run):
+            continue
+        if known and log != _log(job):
             continue
         what = f"{type(job).__name__.lower()} {job.place}" if known else str(log.relative_to(RESULTS).with_suffix(""))
         if (error := last_error(log)) is not None:

@@ -5,6 +5,7 @@ import re
 import resource
 import subprocess
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,10 +44,11 @@ def found_in(logs: Iterable[Path]) -> list[Used]:
     return [used for used in found if used.job]
 
 
-def efficiency(used: Iterable[Used], run_id: str = "") -> str:
+def efficiency(used: Iterable[Used], run_id: str = "", since: float = 0.0) -> str:
     """A table of what was asked and used, by hours; nothing where no job ran on a cluster.
 
-    run_id: the name that the executor gave its jobs; accounts that the cluster keeps are added up too.
+    run_id: the name that the executor gave its jobs, since a moment in seconds of the epoch; accounts that the cluster
+    keeps of them are added up too.
     """
     from tabulate import tabulate
 
@@ -61,21 +63,13 @@ def efficiency(used: Iterable[Used], run_id: str = "") -> str:
     if not rows:
         return ""
     headers = ["", "processes", "asked", "used", "of time", "of memory, at most"]
-    return "\n".join([tabulate(rows, headers, disable_numparse=True), *accounts(run_id)])
+    return "\n".join([tabulate(rows, headers, disable_numparse=True), *accounts(run_id, since)])
 
 
-def accounts(run_id: str) -> list[str]:
+def accounts(run_id: str, since: float) -> list[str]:
     """What the cluster's own accounts say of all jobs of a run, failed ones too; nothing where it keeps none."""
-    command = [
-        "sacct",
-        "--name",
-        run_id,
-        "-X",
-        "--noheader",
-        "--parsable2",
-        "--format",
-        "State,ElapsedRaw,TimelimitRaw",
-    ]
+    start = f"{datetime.fromtimestamp(since):%Y-%m-%dT%H:%M:%S}"  # else sacct begins at midnight
+    command = ["sacct", "--name", run_id, "--starttime", start, "-X", "--noheader", "--parsable2", "--format", FORMAT]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout if run_id else ""
     except (OSError, subprocess.SubprocessError):

@@ -138,3 +138,20 @@ def test_a_silent_controller_is_waited_for(cluster, tmp_path):
             subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
         ended(project, process)
     assert len(jobs_after(before)) == 2  # the run and the collection: nothing was submitted twice
+
+
+@pytest.mark.skipif(not SECONDS, reason="takes minutes: set RELATIVE_STABILITY_SILENCE to 40 seconds, say")
+def test_what_is_to_be_submitted_waits_for_a_silent_controller(cluster, tmp_path):
+    project = project_with(tmp_path / "project", SMALL + sweep([16, 32]))
+    before = last_job()
+    with submitting(project) as process:
+        until(lambda: "prepare dataset" in (project.path / "said").read_text(), process)
+        try:
+            subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=SECONDS)
+        finally:
+            subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
+        ended(project, process)
+    assert "SLURM's controller is silent" in (project.path / "said").read_text()
+    assert len(jobs_after(before)) == 3  # two runs and the collection, each at the first attempt

@@ -1,8 +1,12 @@
 import time
 
-from relative_stability.ending import end
+from relative_stability.ending import begin, end
 
 started = time.time()
+
+
+onstart:
+    begin()
 
 
 onsuccess:

@@ -69,8 +69,9 @@ def lately_held(folder: Path) -> bool:
 
 def clear_unless_held(folder: Path) -> None:
     """Remove the side folder of a run that is done, if its last holder was killed before it could."""
-    if folder.is_dir() and not _alive(_holder(folder / NAME), folder / NAME, DEAD):
-        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # the holder may be clearing it just now
+        if folder.is_dir() and not _alive(_holder(folder / NAME), folder / NAME, DEAD):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def described(path: Path) -> str:
