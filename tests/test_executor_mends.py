@@ -44,7 +44,9 @@ def test_squeue_is_asked_whatever_the_controller_says_of_the_age_of_jobs(monkeyp
 
 
 def test_a_job_is_submitted_once_the_controller_answers(tmp_path, monkeypatch, caplog):
-    (tmp_path / "scontrol").write_text("#!/bin/sh\n[ -e answers ] || exit 1\n")
+    (tmp_path / "scontrol").write_text(
+        "#!/bin/sh\n[ -e answers ] && echo 'controller is UP' || echo 'controller is DOWN'\n"
+    )
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)

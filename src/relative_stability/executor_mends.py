@@ -31,6 +31,17 @@ def answers(*command: str) -> bool:
         return False
 
 
+def controller_is_silent() -> bool:
+    """Whether no controller of the cluster, of which there may be several, is up."""
+    try:
+        said = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=30, check=False).stdout
+    except subprocess.TimeoutExpired:
+        return True
+    except OSError:
+        return False  # the executor says what is missing
+    return "DOWN" in said and "UP" not in said
+
+
 def _never_short(get_min_job_age: Any) -> Callable[[], int]:
     """By MinJobAge the executor turns from squeue, which it was told to ask, to sacct, at every look at the jobs.
 
@@ -73,7 +84,7 @@ def _once_it_answers(run_job: Any) -> Any:
     @wraps(run_job)
     def mended(self: Any, job: Any) -> None:
         for _ in range(PATIENCE):
-            if answers("scontrol", "ping"):
+            if not controller_is_silent():
                 break
             self.logger.warning("SLURM's controller is silent; it is asked again in 10 s.")
             time.sleep(10)

@@ -51,6 +51,16 @@ def held_back(before):
     return waiting
 
 
+def silence(process):
+    """The controller says nothing for a while, which snakemake outlives."""
+    try:
+        subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=SECONDS)
+    finally:
+        subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
+
+
 def log_of(project, net, P):
     (log,) = project.path.glob(f"results/logs/training/digits/{net}/P{P}/*.log")
     return log.read_text()
@@ -130,12 +140,7 @@ def test_a_silent_controller_is_waited_for(cluster, tmp_path):
     with submitting(project) as process:
         log = "results/logs/training/digits/cnn/P256/*.log"
         until(lambda: any("epoch" in path.read_text() for path in project.path.glob(log)), process)
-        try:
-            subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(timeout=SECONDS)
-        finally:
-            subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
+        silence(process)
         ended(project, process)
     assert len(jobs_after(before)) == 2  # the run and the collection: nothing was submitted twice
 
@@ -146,12 +151,7 @@ def test_what_is_to_be_submitted_waits_for_a_silent_controller(cluster, tmp_path
     before = last_job()
     with submitting(project) as process:
         until(lambda: "prepare dataset" in (project.path / "said").read_text(), process)
-        try:
-            subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(timeout=SECONDS)
-        finally:
-            subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
+        silence(process)
         ended(project, process)
     assert "SLURM's controller is silent" in (project.path / "said").read_text()
     assert len(jobs_after(before)) == 3  # two runs and the collection, each at the first attempt
