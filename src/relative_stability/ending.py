@@ -1,4 +1,4 @@
-"""What is done and said when snakemake ends: results put back, failures named, and what a cluster was asked for."""
+"""What is done as snakemake begins and ends: results put back, failures named, and what a cluster was asked for."""
 
 import re
 import sys

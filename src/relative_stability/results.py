@@ -147,7 +147,7 @@ class Measurement(Result):
 
 
 class _Published(Result):
-    """A result whose path has no digest. Its mark has one, and is there only while it tells the truth."""
+    """A result whose path has no digest. Its mark has one, and is older than the result while it tells the truth."""
 
     path: str
     sweeps: Sequence["Sweep"] = ()  # what it is made from

@@ -10,7 +10,7 @@ FIELDS = "JobID,State,ReqTRES,AllocCPUS,ElapsedRaw,TimelimitRaw"
 
 def accounts(project):
     """A row for each job of the project, from sacct."""
-    command = ["sacct", "-a", "-X", "-n", "-P", "--format", f"WorkDir,{FIELDS}"]
+    command = ["sacct", "-a", "-X", "-n", "-P", "--starttime", "now-1hours", "--format", f"WorkDir,{FIELDS}"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [line.split("|") for line in said.splitlines()]
     return [dict(zip(FIELDS.split(","), fields, strict=True)) for where, *fields in rows if where == str(project.path)]
