@@ -9,7 +9,7 @@ from typing import Any
 
 from relative_stability.datasets import below
 from relative_stability.errors import InputError
-from relative_stability.nets import ARCHITECTURES
+from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED
 from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
 from relative_stability.perturbations.temperature import check_displacements
 from relative_stability.results import Dataset, Figure, Run
@@ -24,6 +24,43 @@ def check_observables(where: str, observables: Sequence[str], training: Mapping[
         raise InputError(
             f"{where}.observables: dynamics needs snapshots of the training; set training.snapshots to 10, say"
         )
+
+
+def check_flow(
+    where: str, data: Dataset, net: str, options: Mapping[str, Any], training: Mapping[str, Any],
+    observables: Sequence[str], mixed: bool,
+) -> None:  # fmt: skip
+    """A gradient flow against what it can follow. mixed: whether other nets of the sweep do not follow one."""
+    where = f"{where}.training"
+    if mixed:
+        raise InputError(
+            f"{where}.optimizer: some nets follow a gradient_flow and some do not; give those sweeps of their own"
+        )
+    if training["optimizer"] != "gradient_flow":
+        if isinstance(training["alpha"], list):
+            raise InputError(f"{where}.alpha: a list of them needs optimizer: gradient_flow; give one number or null")
+        return
+    if ARCHITECTURES[options["architecture"]].family != FULLY_CONNECTED or options.get("pretrained") is not None:
+        raise InputError(
+            f"{where}.optimizer: gradient_flow follows fully connected nets from their initialisation (one_hidden, "
+            f"fc), and net {net!r} is none"
+        )
+    if not data.facts.uninformative:
+        raise InputError(
+            f"{where}.optimizer: gradient_flow needs a linear dataset (stripe, interface, cylinder), and dataset "
+            f"{data.name!r} names no uninformative inputs"
+        )
+    if training["loss"] != "hinge":
+        raise InputError(f"{where}.loss: gradient_flow follows the hinge loss, not {training['loss']}; use hinge")
+    if training["alpha"] is None:
+        raise InputError(f"{where}.alpha: gradient_flow needs the scale of the output; set alpha: [0.001, 1000], say")
+    if training["snapshots"] < 2 or training["first_time"] >= training["max_time"]:
+        raise InputError(
+            f"{where}.snapshots: gradient_flow is recorded at 2 times at least, from first_time to a later max_time; "
+            f"they are {training['snapshots']}, {training['first_time']:g} and {training['max_time']:g}"
+        )
+    if "depth" in observables:
+        raise InputError(f"{where}.optimizer: depth is not measured along a gradient_flow; leave it out of observables")
 
 
 def check_net(where: str, data: Dataset, net: str, architecture: str, training: Mapping[str, Any]) -> None:

@@ -12,6 +12,9 @@ is tried again, and half as much memory more each time. Memory is that of the im
 kept, of the weights in all the copies that training keeps (values, gradient, moments, init, best, last, snapshots),
 and of a batch.
 
+A gradient flow takes another rule: FLOW seconds on one core for a net of one hidden layer of 1,000 neurons at P =
+1,024, growing as h·P^1.7, as tangent kernels of what is near the margin are most of it; and room for one of all P.
+
 No GPU has been measured: a step is taken to be GPU times faster there than on one core (10 TFLOP/s, half of what an
 A100 can in float32, against the 0.11 TFLOP/s of ResNet18 on the core of the table), and to last LAUNCH times one more
 than its number of layers at least.
@@ -35,6 +38,7 @@ SAFETY, LEAST = 2.0, 10  # minutes
 MEMORY_SAFETY, IMPORTS = 1.5, 700.0  # MB
 GPU, LAUNCH, CUDA = 90.0, 1e-4, 3000.0  # times, seconds, MB of a process that uses one
 COPIES = 8  # of the weights: values, gradient, two moments, init, best, last, and one on the way to disk
+FLOW, FLOW_LEAST = 8.0, 0.5  # seconds for a net at P = 1,024, and for any
 FORWARD = {"output": 1.0, "dynamics": 1.0, "depth": 3.5}  # time of a measurement over that of its forward passes
 
 
@@ -99,6 +103,8 @@ def scaled(run: Run) -> Cost:
 
 def training(run: Run, device: str) -> Estimate:
     """Of a run. device: cpu, or anything else for a GPU."""
+    if run.training["optimizer"] == "gradient_flow":
+        return _following(run, device)
     cost, facts, schedule = scaled(run), run.dataset.facts, Schedule(run.training, run.P)
     seeds = len(parse_seeds(run.seeds))
     moments = len(schedule.epochs) + len(schedule.snapshots) + 2
@@ -112,16 +118,35 @@ def training(run: Run, device: str) -> Estimate:
     return Estimate(seconds, _process(device) + 3 * _data(run) + weights + batch)
 
 
+def _following(run: Run, device: str) -> Estimate:
+    """Of a run by gradient flow."""
+    width = run.net_options["width"] * run.net_options.get("depth", 1)
+    nets = len(parse_seeds(run.seeds)) * len(run.training["alpha"])
+    each = max(FLOW_LEAST, FLOW * width / 1000 * (run.P / 1024) ** 1.7) / (1 if device == "cpu" else GPU)
+    kernel = 40 * run.P**2 / 1e6  # bytes a number: in single precision, in double, signed, factorised, and with room
+    activations = 16 * run.P * width / 1e6
+    return Estimate(START + nets * each, _process(device) + 3 * _data(run) + 3 * disk_mb(run) + kernel + activations)
+
+
+def _states(run: Run) -> tuple[int, float]:
+    """Nets of each seed that are measured as they have been kept, and how many there are in all on the disk."""
+    if run.training["optimizer"] == "gradient_flow":
+        return len(run.training["alpha"]), len(run.training["alpha"]) * (1 + run.training["snapshots"])
+    return 1, 3 + run.training.get("snapshots", 0) / 2
+
+
 def measuring(measurement: Measurement, device: str) -> Estimate:
     """Of a measurement: for each net one clean pass, and three for every cut, magnitude and draw."""
     run, settings = measurement.run, measurement.stability
     cost, seeds = scaled(run), len(parse_seeds(run.seeds))
+    alphas, kept = _states(run)
     nets = 2 if measurement.observable != "dynamics" else 1 + run.training.get("snapshots", 0)
     sizes = settings.get("displacement") or settings.get("magnitude") or [1]
     passes = 1 + 3 * len(settings.get("cut", [3])) * len(sizes) * settings.get("draws", 1)
     time = FORWARD[measurement.observable] * cost.evaluation / (1 if device == "cpu" else GPU)
     images = settings["images"]
-    weights = 4 * cost.parameters * (seeds * (3 + run.training.get("snapshots", 0)) + 4)
+    nets *= alphas
+    weights = 4 * cost.parameters * (2 * seeds * kept + 4)
     activations = cost.memory * (512 if measurement.observable == "depth" else 128)
     return Estimate(
         START + seeds * nets * images * passes * time, _process(device) + 3 * _data(run) + weights + activations
@@ -130,8 +155,7 @@ def measuring(measurement: Measurement, device: str) -> Estimate:
 
 def disk_mb(run: Run) -> float:
     """Of a run's files: the weights of all seeds, initial, best, last and half as large for snapshots, and curves."""
-    states: float = 3 + run.training.get("snapshots", 0) / 2
-    return 4 * scaled(run).parameters * len(parse_seeds(run.seeds)) * states + 0.1
+    return 4 * scaled(run).parameters * len(parse_seeds(run.seeds)) * _states(run)[1] + 0.1
 
 
 def _together(run: Run, seeds: int) -> int:

@@ -17,6 +17,10 @@ from relative_stability.results import Claims, Dataset, Figure, Measurement, Run
 from relative_stability.seeds import seed_ranges
 from relative_stability.store import as_json, read_attributes
 
+FLOW = "gradient_flow"
+OF_FLOW_ALONE = ("tolerance", "first_time", "max_time")
+OF_FLOW = ("optimizer", "loss", "snapshots", *OF_FLOW_ALONE)
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -178,8 +182,7 @@ def _sweep(
         merged(config["stability"], entry["stability"]), schema.part("stability"), f"{where}.stability"
     )
     seeds = seed_ranges(entry["seeds"])
-    observables = {name: _settings(stability, name, schema) for name in entry["observables"]}
-    measurements = []
+    measurements, flows = [], set()
     for dataset, net in product(entry["datasets"], entry["nets"]):
         data, options = datasets[dataset], config["nets"][net]
         training = schema.check(
@@ -187,6 +190,8 @@ def _sweep(
             schema.part("training"),
             f"{where}.training",
         )
+        flows.add(training["optimizer"] == FLOW)
+        checks.check_flow(where, data, net, options, training, entry["observables"], mixed=len(flows) > 1)
         checks.check_net(where, data, net, options["architecture"], training)
         warnings += [f"{where}: {sentence}" for sentence in checks.check_training(where, data, entry["P"], training)]
         checks.check_batches(where, net, options["architecture"], entry["P"], training)
@@ -197,7 +202,8 @@ def _sweep(
             "architecture": options["architecture"],
             **schema.digested(architecture, schema.part("nets", options["architecture"])),
         }
-        training = schema.digested(training, schema.part("training"))
+        observables = {name: _settings(stability, name, schema, training) for name in entry["observables"]}
+        training = _training(training, schema)
         for P, seed_range in product(sorted(entry["P"]), seeds):
             run = Run(data, net, net_options, training, P, seed_range)
             run = runs.setdefault(run.curves, run)  # sweeps may share runs; a shared run is one
@@ -205,12 +211,27 @@ def _sweep(
     return Sweep(name, measurements)
 
 
-def _settings(stability: Mapping[str, Any], observable: str, schema: Schema) -> dict[str, Any]:
+def _training(training: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Training options that bear on the optimiser: a gradient flow has no learning rate, and nothing else its times."""
+    if training["optimizer"] == FLOW:
+        alpha = training["alpha"]
+        return {
+            **{key: training[key] for key in OF_FLOW},
+            "alpha": sorted(alpha if isinstance(alpha, list) else [alpha]),
+        }
+    digested = schema.digested(training, schema.part("training"))
+    return {key: value for key, value in digested.items() if key not in OF_FLOW_ALONE}
+
+
+def _settings(
+    stability: Mapping[str, Any], observable: str, schema: Schema, training: Mapping[str, Any]
+) -> dict[str, Any]:
     """Stability settings that bear on this observable: displacements leave a measurement in a subspace alone."""
     family = stability["perturbation"]
     idle = {"magnitude" if family in DISPLACING else "displacement"}
     idle |= set() if family == "diffeomorphism" else {"cut", "modes"}
     idle |= set() if family in GEOMETRIC else {"interpolation"}
     idle |= set() if observable == "depth" else {"layers"}
+    idle |= {"trained_weights"} if training["optimizer"] == FLOW else set()
     digested = schema.digested(stability, schema.part("stability"))
     return {key: value for key, value in digested.items() if key not in idle}

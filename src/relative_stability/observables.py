@@ -18,6 +18,7 @@ from relative_stability.logs import log
 from relative_stability.measurement import build_families, stability_variables
 from relative_stability.perturbations import DISPLACING
 from relative_stability.store import Variable
+from relative_stability.training.members import make_net
 from relative_stability.training.records import snapshot_state
 from relative_stability.training.run import Weights, load_net
 
@@ -26,6 +27,7 @@ STATES = ("init", "trained")
 LATER = {"noise_matching": "auto", "interpolation": "bilinear", "modes": "disc"}
 STATE_AXIS = {"state": Variable(("state",), np.array(STATES), "state of the net", "")}
 Curves = Mapping[str, Variable]
+Index = tuple[int, ...]  # of a net: the position of its seed, perhaps that of its alpha
 # The same for every seed and state.
 _SHARED = ("rms_displacement", "depth")
 
@@ -44,9 +46,11 @@ def measure_run(
 ) -> dict[str, Variable]:
     """The observable of a request on every seed of a run, with dimensions (seed, state or snapshot, …).
 
-    curves, weights: as `train_run` made them. NaN after training, or from that snapshot on, for seeds that diverged.
+    curves, weights: as `train_run` made them, or `flow_run`; then dimensions are (seed, alpha, state or time, …). NaN
+    after training, or from that snapshot on, for seeds that diverged.
     """
-    return OBSERVABLES[request["observable"]](_Run(request, data, curves, weights, device))
+    kind = _Flow if "time" in curves else _Run
+    return OBSERVABLES[request["observable"]](kind(request, data, curves, weights, device))
 
 
 def output(run: "_Run") -> dict[str, Variable]:
@@ -67,13 +71,7 @@ def depth(run: "_Run") -> dict[str, Variable]:
 
 def dynamics(run: "_Run") -> dict[str, Variable]:
     """D, G, R of the output with dimensions (seed, snapshot, …), the first of which is the initialisation."""
-    steps, epochs = run.curves["snapshot_step"], run.curves["snapshot_epoch"]
-    axis = {
-        "snapshot": Variable(("snapshot",), np.arange(len(steps.values) + 1), "number of the snapshot", "1"),
-        "snapshot_step": steps._replace(values=np.concatenate([[0], steps.values])),
-        "snapshot_epoch": epochs._replace(values=np.concatenate([[0], epochs.values])),
-    }
-    return run.over(run.snapshots, axis, run.stability)
+    return run.over(run.snapshots, run.moments, run.stability)
 
 
 class _Run:
@@ -97,14 +95,30 @@ class _Run:
         displacing = settings["perturbation"] in DISPLACING
         self.magnitudes = settings["displacement" if displacing else "magnitude"]
         self.last: dict[str, Variable] = {}
+        self.measured: tuple[Index, str, dict[str, Variable]] = ((), "", {})
 
-    def states(self, index: int) -> list[Cell]:
+    @property
+    def members(self) -> dict[str, Variable]:
+        """What a run has several nets along: seeds, perhaps alpha."""
+        return {dim: self.curves[dim] for dim in self.curves["diverged_epoch"].dims}
+
+    @property
+    def moments(self) -> dict[str, Variable]:
+        """The axis of dynamics, with what else lies along it."""
+        steps, epochs = self.curves["snapshot_step"], self.curves["snapshot_epoch"]
+        return {
+            "snapshot": Variable(("snapshot",), np.arange(len(steps.values) + 1), "number of the snapshot", "1"),
+            "snapshot_step": steps._replace(values=np.concatenate([[0], steps.values])),
+            "snapshot_epoch": epochs._replace(values=np.concatenate([[0], epochs.values])),
+        }
+
+    def states(self, index: Index) -> list[Cell]:
         """The net of a seed at initialisation and after training."""
         diverged = bool(np.isfinite(self.curves["diverged_epoch"].values[index]))
         trained = Cell("trained", self.settings["trained_weights"], fresh=False, there=not diverged)
         return [Cell("init", "init", fresh=True), trained]
 
-    def snapshots(self, index: int) -> list[Cell]:
+    def snapshots(self, index: Index) -> list[Cell]:
         """The net of a seed at initialisation and at its snapshots."""
         taken = zip(self.curves["snapshot_step"].values, self.curves["snapshot_train_loss"].values[index], strict=True)
         later = [Cell(f"step {s}", snapshot_state(s), fresh=False, there=bool(np.isfinite(loss))) for s, loss in taken]
@@ -112,15 +126,16 @@ class _Run:
 
     def over(
         self,
-        cells: Callable[[int], list[Cell]],
+        cells: Callable[[Index], list[Cell]],
         axis: Mapping[str, Variable],
-        measured: Callable[[int, Cell], dict[str, Variable]],
+        measured: Callable[[Index, Cell], dict[str, Variable]],
     ) -> dict[str, Variable]:
-        """Every seed at every cell, as arrays with these two dimensions first. axis: see `_stacked`."""
-        seeds = self.curves["seed"].values
-        return _stacked([measured(index, cell) for index in range(len(seeds)) for cell in cells(index)], seeds, axis)
+        """Every net at every cell, as arrays with these dimensions first. axis: see `_stacked`."""
+        shape = self.curves["diverged_epoch"].values.shape
+        found = [measured(index, cell) for index in np.ndindex(shape) for cell in cells(index)]
+        return _stacked(found, self.members, axis)
 
-    def stability(self, index: int, cell: Cell, layers: str | Sequence[str] | None = None) -> dict[str, Variable]:
+    def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> dict[str, Variable]:
         """D, G, R of one net, or NaN where there is none."""
         if not cell.there:
             return _blank(self.last)
@@ -141,12 +156,12 @@ class _Run:
             draws=self.settings["draws"],
             seed=self.settings["seed"],
         )
-        log.info("seed at position %d, %s: R %s", index, cell.label, np.round(self.last["R"].values, 3).tolist())
+        log.info("net at position %s, %s: R %s", index, cell.label, np.round(self.last["R"].values, 3).tolist())
         return self.last
 
-    def hidden_layer(self, index: int, cell: Cell) -> dict[str, Variable]:
+    def hidden_layer(self, index: Index, cell: Cell) -> dict[str, Variable]:
         """First-layer weights of a net with one hidden layer, and their compression."""
-        net = load_net(self.run, self.data, self.weights, cell.weights, index, self.device)
+        net = self.load(index, cell.weights)
         layers = dict(net.named_children())
         if not self.data.uninformative or "hidden" not in layers:
             return {}
@@ -159,12 +174,54 @@ class _Run:
         }
         return found if cell.there else _blank(found)
 
-    def _net(self, index: int, cell: Cell, whole: bool) -> torch.nn.Module:
+    def _net(self, index: Index, cell: Cell, whole: bool) -> torch.nn.Module:
         """What is trained: f, or f − f₀ with α-scaling (the factor α cancels in D and G)."""
-        net = load_net(self.run, self.data, self.weights, cell.weights, index, self.device)
+        net = self.load(index, cell.weights)
         if self.run["training"]["alpha"] is None or cell.fresh or not whole:
             return net
-        return _Difference(net, load_net(self.run, self.data, self.weights, "init", index, self.device))
+        return _Difference(net, self.load(index, "init"))
+
+    def load(self, index: Index, state: str) -> torch.nn.Module:
+        """The net of a member in this state."""
+        return load_net(self.run, self.data, self.weights, state, index, self.device)
+
+
+class _Flow(_Run):
+    """The nets of a run that followed a gradient flow, at its recorded times: states are numbers of these."""
+
+    def ended(self, index: Index) -> int:
+        """The last time that a net was recorded at."""
+        recorded = np.isfinite(self.curves["hidden_weight"].values[index][:, 0, 0])
+        return int(np.flatnonzero(recorded)[-1])
+
+    @property
+    def moments(self) -> dict[str, Variable]:
+        return {"time": self.curves["time"]}
+
+    def states(self, index: Index) -> list[Cell]:
+        there = not np.isfinite(self.curves["diverged_epoch"].values[index])
+        return [Cell("init", "0", fresh=True), Cell("trained", str(self.ended(index)), fresh=False, there=there)]
+
+    def snapshots(self, index: Index) -> list[Cell]:
+        times, last = self.curves["time"].values, self.ended(index)
+        return [Cell(f"t = {t:g}", str(min(k, last)), fresh=k == 0) for k, t in enumerate(times)]
+
+    def hidden_layer(self, index: Index, cell: Cell) -> dict[str, Variable]:
+        return {}  # among the curves
+
+    def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> dict[str, Variable]:
+        if self.measured[:2] != (index, cell.weights):  # a flow that has ended stays where it is
+            self.measured = index, cell.weights, super().stability(index, cell, layers)
+        return self.measured[2] if cell.there else _blank(self.measured[2])
+
+    def load(self, index: Index, state: str) -> torch.nn.Module:
+        at = (*index, 0 if state == "init" else int(state))
+        net = make_net(self.run["net"], self.data, self.run["training"]["loss"], seed=0)
+        first = torch.from_numpy(self.curves["hidden_weight"].values[at])
+        rest = {name.removeprefix("time/"): tensor[at] for name, tensor in self.weights.items()}
+        missing = (name for name in net.state_dict() if name not in rest)
+        net.load_state_dict({next(missing): first, **rest})
+        return net.to(self.device)
 
 
 class _Difference(torch.nn.Module):
@@ -187,20 +244,24 @@ def _blank(cell: Mapping[str, Variable]) -> dict[str, Variable]:
     }
 
 
-def _stacked(cells: list[dict[str, Variable]], seeds: np.ndarray, axis: Mapping[str, Variable]) -> dict[str, Variable]:
-    """Cells in the order of seeds and then of the axis, as arrays with these two dimensions first.
+def _stacked(
+    cells: list[dict[str, Variable]], members: Mapping[str, Variable], axis: Mapping[str, Variable]
+) -> dict[str, Variable]:
+    """Cells in the order of members and then of the axis, as arrays with these dimensions first.
 
     axis: its coordinate, with what else lies along it.
     """
     name, coordinate = next(iter(axis.items()))
-    stacked = {"seed": Variable(("seed",), seeds, "seed of subset, initialisation and order"), **axis}
+    stacked = {**members, **axis}
+    shape = (*(len(v.values) for v in members.values()), len(coordinate.values))
     for key, first in cells[0].items():
         if first.dims == (key,) or key in _SHARED:
             stacked[key] = first
             continue
         values = np.stack([cell[key].values for cell in cells])
-        values = values.reshape(len(seeds), len(coordinate.values), *values.shape[1:])
-        stacked[key] = first._replace(dims=("seed", name, *first.dims), values=values)
+        stacked[key] = first._replace(
+            dims=(*members, name, *first.dims), values=values.reshape(*shape, *values.shape[1:])
+        )
     return stacked
 
 

@@ -11,8 +11,8 @@ from relative_stability.sweep import AXES, QUANTITIES
 Variables = Mapping[str, Variable]
 # What belongs to one file, and not to all that is in the sweep.
 FILE_ATTRIBUTES = ("request", "digest", "wall_time_s", "device", "stage", "coordinates")
-# The displacement in pixels depends on the images' size alone.
-OF_DATASET = ("rms_displacement",)
+# What depends on the dataset alone, such as the displacement in pixels, by the images' size.
+OF_DATASET = ("rms_displacement", "dimension", "task")
 
 
 class Part(NamedTuple):
@@ -40,14 +40,17 @@ def run_part(
     output has NaN in all its states but the initial one, whenever it did.
     """
     (output, attributes), collapsed = measured["output"], curves["collapsed"].values
-    found = {
-        **_without_collapsed(output, collapsed),
-        **_scores(curves, str(attributes["trained_weights"])),
-        **_records(curves),
-    }
+    if "time" in curves:
+        found = flow_variables(measured, curves)
+    else:
+        found = {
+            **_without_collapsed(output, collapsed),
+            **_scores(curves, str(attributes["trained_weights"])),
+            **_records(curves),
+        }
     if "depth" in measured:
         found |= _depth(_without_collapsed(measured["depth"][0], collapsed))
-    if "dynamics" in measured:
+    if "dynamics" in measured and "time" not in curves:
         found |= _dynamics(_without_collapsed(measured["dynamics"][0], collapsed), curves)
     # Nets and datasets of other sizes are padded, which takes numbered neurons and features.
     sizes = {dim: n for v in found.values() for dim, n in zip(v.dims, v.values.shape, strict=True)}
@@ -146,6 +149,28 @@ def _dynamics(measured: Variables, curves: Variables) -> dict[str, Variable]:
         later = curves[f"snapshot_{name}"]
         found[f"snapshot_{name}"] = later._replace(values=np.hstack([curves[name].values[:, :1], later.values]))
     return found | {"snapshot": measured["snapshot"]}
+
+
+def flow_variables(
+    measured: Mapping[str, tuple[Variables, Mapping[str, Any]]], curves: Variables
+) -> dict[str, Variable]:
+    """A run by gradient flow: dimensions (seed, alpha, state, …), and (seed, alpha, time, …) against the flow's time.
+
+    A flow that could not be followed has NaN in all its states but the initial one.
+    """
+    lost = np.isfinite(curves["diverged_epoch"].values)
+    found = {**measured["output"][0], "diverged": curves["collapsed"]._replace(values=lost)}
+    found |= {name: curves[name] for name in ("diverged_epoch", "collapsed", "met", "stop_time", "time", "alpha")}
+    found |= {name: curves[name] for name in OF_DATASET if name in curves}
+    for name in ("test_error", "train_loss", "compression", "output_scale"):
+        (*along, _), values = curves[name].dims, curves[name].values
+        ends = np.stack([values[..., 0], np.where(lost, np.nan, values[..., -1])], -1)
+        found[name] = curves[name]._replace(dims=(*along, "state"), values=ends)
+        long_name = f"{curves[name].long_name}, at the recorded times"
+        found[f"{name}_curve"] = curves[name]._replace(long_name=long_name)
+    if "dynamics" in measured:
+        found |= _renamed(measured["dynamics"][0], "dynamics", "the output at each recorded time")
+    return found | {name: found[name]._replace(long_name="", units="") for name in ("state", "bound") if name in found}
 
 
 def _renamed(measured: Variables, observable: str, what: str) -> dict[str, Variable]:

@@ -265,5 +265,5 @@ class Claims(_Published):
 
     @cached_property
     def request(self) -> Request:  # type: ignore[override]
-        code = source_digest("claims", "statistics", "sweep")
+        code = source_digest("claims", "linear_claims", "verdicts", "statistics", "sweep")
         return {"stage": "claims", "code": code, "sweeps": [sweep.request for sweep in self.sweeps]}

@@ -74,6 +74,7 @@ def train(
     from relative_stability.seeds import parse_seeds
     from relative_stability.store import write_tensors
     from relative_stability.training.checkpoints import Checkpoints
+    from relative_stability.training.flow_run import flow_run
     from relative_stability.training.lock import locked
     from relative_stability.training.run import Execution, train_run
 
@@ -87,7 +88,10 @@ def train(
         try:
             data = open_prepared(dataset, digest_of(request["dataset"]))
             seeds = parse_seeds(request["seeds"])
-            trained = train_run(request, data, seeds, where, Path(data_root), execution, side)
+            if request["training"]["optimizer"] == "gradient_flow":
+                trained = flow_run(request, data, seeds, where, execution, side)
+            else:
+                trained = train_run(request, data, seeds, where, Path(data_root), execution, side)
             attributes = {**_attributes(request, digest, started), **hardware(str(where)), **trained.attributes}
             write_tensors(weights, trained.weights, {"digest": digest, "request": as_json(request)})
             write(curves, trained.curves, attributes)

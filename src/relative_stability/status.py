@@ -70,6 +70,7 @@ def _ended(run: Run) -> State:
         ("diverged", np.isfinite(variables["diverged_epoch"].values)),
         ("collapsed", variables["collapsed"].values),
     ):
+        gone = gone.reshape(len(seeds), -1).any(1)
         if gone.any():
             return State(word, f"seeds {', '.join(str(seed) for seed in seeds[gone])}", run.log)
     return State("done")

@@ -57,3 +57,8 @@ def at_reference(sweep: "xr.Dataset") -> tuple["xr.Dataset", str]:
 def magnitude_axis(sweep: "xr.Dataset") -> str:
     """The dimension along which the perturbation grows, one of MAGNITUDES."""
     return next(axis for axis in MAGNITUDES if axis in sweep.dims)
+
+
+def regime(alpha: float) -> str:
+    """What a net does at this scale of its output: it learns features where alpha < 1, and is lazy from there on."""
+    return "feature" if alpha < 1 else "lazy"

@@ -29,7 +29,7 @@ def pack(state: str, current: Mapping[str, Tensor], initial: Mapping[str, Tensor
     return packed
 
 
-def unpack(weights: Mapping[str, Tensor], state: str, index: int) -> dict[str, Tensor]:
+def unpack(weights: Mapping[str, Tensor], state: str, index: int | tuple[int, ...]) -> dict[str, Tensor]:
     """The weights of the seed at position `index` in this state, whichever way they are stored."""
     prefix, found = f"{state}/", {}
     for key, tensor in weights.items():

@@ -242,7 +242,12 @@ def _part(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> _Part:
 
 
 def load_net(
-    request: Mapping[str, Any], data: Prepared, weights: Weights, state: str, index: int, device: torch.device
+    request: Mapping[str, Any],
+    data: Prepared,
+    weights: Weights,
+    state: str,
+    index: int | tuple[int, ...],
+    device: torch.device,
 ) -> torch.nn.Module:
     """The net of a run, for the seed at position `index`. state: init, best, last, or that of `snapshot_state`."""
     model = make_net(request["net"], data, request["training"]["loss"], seed=0)
