@@ -4,7 +4,7 @@
 #   results/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc, .safetensors        train
 #   results/stability/{observable}/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc        measure
 #   results/sweeps/{sweep}.nc                                                           collect
-#   results/figures/{figure}.pdf, .png, .nc                                             figures
+#   results/figures/{figure}.pdf, .png, .nc, .gif                                            figures
 #   results/claims.md, results/claims.csv                                               claims
 #
 # A digest stands for everything that made a file, so its name says all there is to know about its freshness. A file
@@ -51,6 +51,7 @@ localrules:
     figures,
     prepare,
     figure,
+    animation,
     claims,
     check_claims,
 

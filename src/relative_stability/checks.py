@@ -15,6 +15,8 @@ from relative_stability.perturbations.temperature import check_displacements
 from relative_stability.results import Dataset, Figure, Run
 from relative_stability.weights import check_weights_file
 
+OF_FLOWS = ("boundary", "neurons", "compression", "linear_error", "linear_stability")
+
 
 def check_observables(where: str, observables: Sequence[str], training: Mapping[str, Any]) -> None:
     """Observables that cannot be measured, or compared with nothing."""
@@ -86,17 +88,20 @@ def check_net(where: str, data: Dataset, net: str, architecture: str, training: 
 def check_figure(figure: Figure) -> None:
     """A figure that could only fail at the end is refused at the start."""
     runs = [m.run for m in figure.sweep.measurements]
-    hidden = any(
-        run.net_options["architecture"] == "one_hidden" and run.dataset.facts.uninformative[:1] == (1,) for run in runs
-    )
-    if figure.kind == "neurons" and not hidden:
+    flows, linear = runs[0].training["optimizer"] == "gradient_flow", figure.kind in OF_FLOWS
+    if linear and not flows:
         raise InputError(
-            f"figures.{figure.name}: neurons needs the net one_hidden on a linear dataset (stripe, interface), "
-            f"and sweep {figure.sweep.name!r} has none"
+            f"figures.{figure.name}: {figure.kind} needs a sweep of gradient flows (training.optimizer: "
+            f"gradient_flow), and sweep {figure.sweep.name!r} has none"
         )
     flat = [run.dataset.name for run in runs if run.dataset.facts.image_size < 3]
     if figure.kind == "twins" and flat:
         raise InputError(f"figures.{figure.name}: twins needs images, and dataset {flat[0]!r} has none")
+    if flows and not linear:
+        raise InputError(
+            f"figures.{figure.name}: {figure.kind} has no place for alpha, which sweep {figure.sweep.name!r} has; use "
+            f"one of {', '.join(OF_FLOWS)}"
+        )
 
 
 def check_training(where: str, data: Dataset, sizes: Sequence[int], training: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
+from relative_stability.linear_model import error_exponent
 from relative_stability.statistics import exponent
 from relative_stability.sweep import regime
 from relative_stability.verdicts import Sheet, few_sizes, trained_exponent, typical
@@ -11,15 +12,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 WITHIN = 0.1  # of an exponent
-
-
-def error_exponent(regime: str, d: int) -> float:
-    """β of the test error P^(−β) of the stripe: (2d − 1)/(3d − 2) where features are learnt, d/(3d − 2) where not.
-
-    >>> round(error_exponent("feature", 10), 3), round(error_exponent("lazy", 10), 3)
-    (0.679, 0.357)
-    """
-    return (2 * d - 1 if regime == "feature" else d) / (3 * d - 2)
 
 
 def check_linear(sheet: Sheet, point: "xr.Dataset", where: str) -> None:

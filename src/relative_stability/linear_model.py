@@ -1,18 +1,30 @@
-"""What the linear model says of the weights (Paccolat et al. 2020, arXiv 2007.11471)."""
+"""What the linear model says (Paccolat et al. 2020, arXiv 2007.11471)."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def compression(weights: Tensor, uninformative: Sequence[int]) -> Tensor:
+def compression(weights: "Tensor", uninformative: Sequence[int]) -> "Tensor":
     """Anisotropy of the first layer, λ = √(⟨‖w_∥‖²⟩/d_∥) / √(⟨‖w_⊥‖²⟩/d_⊥), averaged over neurons.
 
     weights: (h, d); uninformative: the d_⊥ inputs that carry no information. Returns (), 1 for isotropic weights.
     The compression since initialisation is λ(t)/λ(0).
     """
+    import torch
+
     blind = torch.zeros(weights.shape[1], dtype=torch.bool)
     blind[list(uninformative)] = True
     squares = weights.double() ** 2
     return (squares[:, ~blind].mean() / squares[:, blind].mean()).sqrt()
+
+
+def error_exponent(regime: str, d: int) -> float:
+    """β of the test error P^(−β) of the stripe: (2d − 1)/(3d − 2) where features are learnt, d/(3d − 2) where not.
+
+    >>> round(error_exponent("feature", 10), 3), round(error_exponent("lazy", 10), 3)
+    (0.679, 0.357)
+    """
+    return (2 * d - 1 if regime == "feature" else d) / (3 * d - 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from relative_stability.datasets import UNKNOWN, Facts
-from relative_stability.figures import KINDS
+from relative_stability.figures import ANIMATED, KINDS
 from relative_stability.source import source_digest
 from relative_stability.store import as_json
 from relative_stability.versions import STAGES
@@ -97,6 +97,10 @@ class Run(Result):
     @property
     def weights(self) -> str:
         return f"{RESULTS}/training/{self.place}.{self.digest}.safetensors"
+
+    @property
+    def path(self) -> str:
+        return self.curves
 
     @property
     def files(self) -> list[str]:
@@ -223,7 +227,7 @@ class Figure(_Published):
     @cached_property
     def request(self) -> Request:  # type: ignore[override]
         code = source_digest(
-            "figures", "statistics", "sweep", *([] if self.sweeps else ["perturbations", "randomness"])
+            "figures", "statistics", "sweep", "linear_model", *([] if self.sweeps else ["perturbations", "randomness"])
         )
         drawn_from = [part.request for part in self.parts]
         return {
@@ -240,15 +244,18 @@ class Figure(_Published):
 
     @property
     def files(self) -> list[str]:
-        return [self.path.replace(".pdf", suffix) for suffix in (".pdf", ".png", ".nc")]
+        film = [".gif"] if self.kind in ANIMATED else []
+        return [self.path.replace(".pdf", suffix) for suffix in (".pdf", ".png", ".nc", *film)]
 
     @property
     def sweeps(self) -> list[Sweep]:  # type: ignore[override]
         return [self.sweep] if KINDS[self.kind] == "sweep" else []
 
     @property
-    def parts(self) -> Sequence["Sweep | Dataset"]:
-        """What it is drawn from: the sweep, or its datasets."""
+    def parts(self) -> Sequence["Sweep | Dataset | Run"]:
+        """What it is drawn from: the sweep, its datasets, or its first run at the largest P."""
+        if KINDS[self.kind] == "run":
+            return [max((m.run for m in self.sweep.measurements), key=lambda run: run.P)]
         return self.sweeps or self.sweep.datasets
 
 

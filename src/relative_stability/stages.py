@@ -268,6 +268,23 @@ def figure(
             picture.savefig(temporary, format=Path(path).suffix[1:], **options)
 
 
+def animation(kind: str, numbers: str, gif: str) -> None:
+    """The film of a figure, from the numbers drawn."""
+    from matplotlib.animation import PillowWriter
+
+    from relative_stability.figures import animate
+    from relative_stability.store import atomic
+
+    with atomic(gif) as temporary:
+        # The writer takes the format from the name.
+        named = temporary.with_suffix(".gif")
+        try:
+            animate(kind, numbers).save(named, PillowWriter(fps=4), dpi=100)
+            named.replace(temporary)
+        finally:
+            named.unlink(missing_ok=True)
+
+
 def claims(request: Request, digests: Sequence[str], mark: str, sweeps: Sequence[str], table: str, page: str) -> None:
     """The claims checked on every sweep, as CSV and as a page in Markdown. digests: those that the sweeps must have."""
     from relative_stability.claims import check, to_csv, to_markdown

@@ -29,6 +29,25 @@ rule figure:
         "../scripts/figure.py"
 
 
+rule animation:
+    """Make the film of a figure from its numbers."""
+    input:
+        numbers="results/figures/{figure}.nc",
+    output:
+        "results/figures/{figure}.gif",
+    log:
+        "results/logs/figures/{figure}.animation.log",
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        kind=lambda w: grid.figure(w.figure).kind,
+    message:
+        "animate figure {wildcards.figure}"
+    script:
+        "../scripts/animation.py"
+
+
 rule claims:
     """The claims, checked on every sweep."""
     input:

@@ -39,6 +39,11 @@ def label(source: str, informative: np.ndarray) -> np.ndarray:
     return ((first < low) | (first > high)).astype(np.int64)
 
 
+def boundary(source: str) -> tuple[float, ...]:
+    """Where the label changes along the first input, all others being 0."""
+    return {"interface": (0.0,), "stripe": STRIPE, "cylinder": (-RADIUS, RADIUS)}[source]
+
+
 def load(source: str, root: Path, dimension: int, train_size: int, test_size: int, seed: int) -> Samples:
     """Draw the samples: the same seed gives the same ones."""
     total = train_size + test_size

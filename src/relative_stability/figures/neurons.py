@@ -1,62 +1,106 @@
-"""Weights of the linear model's hidden neurons before and after training: do they turn to the informative input?"""
+"""First-layer weights of the linear model's neurons along the flow: do they turn to the informative input?"""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from relative_stability.errors import InputError
-from relative_stability.figures.style import legend_below, net_style, new_figure
+from relative_stability.figures.regimes import alpha_label, alpha_style
+from relative_stability.figures.style import PANEL, legend_below, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TITLES = {"init": "at initialisation", "trained": "after training"}
+SHOWN = 2000  # neurons; more would hide each other
 
 
-def numbers(sweep: xr.Dataset) -> xr.Dataset:
-    """w_∥ and ‖w_⊥‖ of every neuron of the first seed, dataset and net, for the smallest and the largest P."""
-    if "hidden_weight" not in sweep:
-        raise InputError(
-            "figure neurons needs a sweep of nets with one hidden layer on a linear dataset (stripe, interface)"
-        )
-    cells = sweep[["hidden_weight", "compression"]].isel(P=[0, -1])
-    # The first dataset, net and seed that have weights both before and after training.
-    whole = cells["compression"].notnull().all(("P", "state")).transpose("dataset", "net", "seed")
-    if not whole.any():
-        raise InputError("figure neurons: every run of the sweep diverged or collapsed, there are no weights to draw")
-    place = {dim: int(i) for dim, i in zip(whole.dims, np.argwhere(whole.values)[0], strict=True)}
-    cell = cells.isel(place).dropna("neuron", how="all").dropna("feature", how="all")
-    weight = cell["hidden_weight"]
+def numbers(curves: xr.Dataset) -> xr.Dataset:
+    """w_∥ (its norm, where several inputs are informative) and ‖w_⊥‖ of every neuron of the first seed, by time."""
+    run = curves.isel(seed=0, neuron=slice(SHOWN))
+    weight, informative = run["hidden_weight"], int(curves["informative"])
+    aligned, other = weight.isel(feature=slice(informative)), weight.isel(feature=slice(informative, None))
+    parallel = (
+        aligned.isel(feature=0, drop=True) if informative == 1 else (aligned**2).sum("feature", skipna=False) ** 0.5
+    )
+    words = "weight of the informative input" if informative == 1 else "norm of the weights of the informative inputs"
+    perpendicular = (other**2).sum("feature", skipna=False) ** 0.5
     drawn = xr.Dataset(
         {
-            "parallel": weight.isel(feature=0).assign_attrs(long_name="weight of the informative input", units="1"),
-            "perpendicular": ((weight.isel(feature=slice(1, None)) ** 2).sum("feature") ** 0.5).assign_attrs(
-                long_name="norm of the weights of the other inputs", units="1"
-            ),
-            "compression": cell["compression"],
+            "parallel": parallel.assign_attrs(long_name=words, units="1"),
+            "perpendicular": perpendicular.assign_attrs(long_name="norm of the weights of the other inputs", units="1"),
+            "compression": run["compression"],
+            "train_loss": run["train_loss"],
+            "informative": curves["informative"],
+            "task": curves["task"],
         }
     )
-    drawn.attrs = {"sweep": sweep.attrs.get("sweep", "")}
+    drawn.attrs = {}
     return drawn
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """Initialisation, then after training at the smallest and at the largest P; a point is a neuron."""
-    panels = [("init", 0), ("trained", 0), ("trained", -1)]
-    figure, axes_grid = new_figure(1, len(panels))
-    style = net_style(str(numbers["net"].values), [str(numbers["net"].values)])
-    reach = float(abs(numbers["parallel"]).max()) * 1.05
-    height = float(numbers["perpendicular"].max()) * 1.05
-    for axes, (state, index) in zip(axes_grid[0], panels, strict=True):
-        part = numbers.sel(state=state).isel(P=index)
-        axes.scatter(part["parallel"], part["perpendicular"], s=9, alpha=0.5, linewidth=0, color=style["color"])
-        size = "" if state == "init" else f", $P$ = {int(part['P'])}"
-        axes.set_title(f"{TITLES[state]}{size}\n$\\lambda$ = {float(part['compression']):.2f}")
-        axes.set_xlabel(r"$w_\parallel$, informative input")
-        axes.set_ylabel(r"$\|w_\perp\|$, other inputs")
-        axes.set_xlim(-reach, reach)
-        axes.set_ylim(0, height)
-    note = f"{numbers['dataset'].item()}, {numbers['net'].item()}, seed {int(numbers['seed'])}: a point is a neuron"
-    legend_below(figure, axes_grid[0, 0], note)
+    """A row for each alpha: at initialisation, where the loss has fallen to half, at the end; a point is a neuron."""
+    alphas = numbers["alpha"].values
+    figure, panels = new_figure(len(alphas), 3)
+    for row, alpha in zip(panels, alphas, strict=True):
+        part = numbers.sel(alpha=alpha)
+        last = _last(part)
+        half = int(np.abs(part["train_loss"].values[: last + 1] - 0.5).argmin())
+        for axes, time, name in zip(row, (0, half, last), ("initialisation", "half the loss", "end"), strict=True):
+            _panel(axes, part.isel(time=time), alpha_style(alphas, alpha)["color"])
+            axes.set_title(f"{name}, $t$ = {float(part['time'][time]):.3g}\n{_words(part.isel(time=time))}")
+        row[0].annotate(
+            alpha_label(alpha),
+            (-0.3, 0.5),
+            xycoords="axes fraction",
+            rotation=90,
+            va="center",
+            ha="right",
+            fontsize="large",
+        )
+    legend_below(figure, panels[0, 0], f"{numbers['task'].item()}, seed {int(numbers['seed'])}: a point is a neuron")
     return figure
+
+
+def animate(numbers: xr.Dataset) -> "FuncAnimation":
+    """The same as a film over the recorded times, a panel for each alpha; axes follow the weights as they grow."""
+    from matplotlib.animation import FuncAnimation
+
+    alphas = numbers["alpha"].values
+    figure, panels = new_figure(1, len(alphas))
+    figure.set_size_inches(PANEL[0] * len(alphas), PANEL[1] + 0.8)
+    frames = 1 + max(_last(numbers.sel(alpha=alpha)) for alpha in alphas)
+
+    def frame(time: int) -> list[Any]:
+        for axes, alpha in zip(panels[0], alphas, strict=True):
+            part = numbers.sel(alpha=alpha)
+            now = part.isel(time=min(time, _last(part)))
+            axes.clear()
+            _panel(axes, now, alpha_style(alphas, alpha)["color"])
+            axes.set_title(f"{alpha_label(alpha)}\n{_words(now)}")
+        figure.suptitle(f"$t$ = {float(numbers['time'][time]):.3g}")
+        return []
+
+    return FuncAnimation(figure, frame, frames=frames)
+
+
+def _panel(axes: "Axes", now: xr.Dataset, color: Any) -> None:
+    parallel, perpendicular = now["parallel"].values, now["perpendicular"].values
+    axes.scatter(parallel, perpendicular, s=9, alpha=0.5, linewidth=0, color=color)
+    reach = 1.05 * max(np.abs(parallel).max(), perpendicular.max())
+    axes.set_xlim(-reach if int(now["informative"]) == 1 else 0, reach)
+    axes.set_ylim(0, reach)
+    several = int(now["informative"]) > 1
+    axes.set_xlabel(r"$\|w_\parallel\|$, informative inputs" if several else r"$w_\parallel$, informative input")
+    axes.set_ylabel(r"$\|w_\perp\|$, other inputs")
+
+
+def _words(now: xr.Dataset) -> str:
+    return rf"$\lambda / \lambda_0$ = {float(now['compression']):.3g}, loss {float(now['train_loss']):.2g}"
+
+
+def _last(part: xr.Dataset) -> int:
+    """The last time at which there are weights."""
+    return int(np.flatnonzero(np.isfinite(part["parallel"].values[:, 0]))[-1])

@@ -6,10 +6,10 @@ that is θ̇ = (1/αP) Jᵀ(a∘y) with a multiplier a_i for each sample: 1 belo
 along the margin, m_i = 1, a_i lies between, and an explicit step can only jump to and fro, and takes thousands of short
 ones. Here a step of length h takes the multipliers of its end, to which they belong by the tangent kernel JJᵀ (backward
 Euler in a: see multipliers.py), and the mean of J at its start and end (Heun's rule in J). The corner of the hinge is
-rounded over tolerance/5 of the margin, so that the kernel may be singular.
+rounded over δ = tolerance/10 of the margin, m_i = 1 − δ a_i, so that the kernel may be singular.
 
 A step is taken if, in units of the margin (root of the mean square over samples) or of ‖θ‖, all of these are within the
-tolerance, and the loss has not grown:
+tolerance, and the (rounded) loss has not grown:
 - what changes if the multipliers are those of the start: ½ Q(a − a_before);
 - how far the tangent kernel is off: m' less its prediction from J at the start;
 - ½h ‖θ̇ with J at the end − θ̇ with J at the start‖ / ‖θ‖;
@@ -26,7 +26,8 @@ from relative_stability.training.multipliers import packed, solve, taken, times,
 from relative_stability.training.tangent import Stack
 
 MET = 1e-3  # a margin is met within this
-ROUNDED, ACCURACY, RIDGE = 0.2, 0.02, 1e-3  # of the tolerance, of the tolerance, of the mean of Q's diagonal
+ROUNDED = 0.1  # of the tolerance: the part of the margin over which the corner of the hinge is rounded
+ACCURACY = 0.02  # of the tolerance: that of the multipliers
 KERNEL_AGE = 0.1  # of the tolerance: how far weights may move, relative to their norm, until a kernel is too old
 FAR = 3.0  # a sample further from the margin than this does not reach it in one step
 GROWTH, SHRINKAGE = 2.0, 0.2
@@ -82,6 +83,7 @@ class Flow:
 
     def __init__(self, nets: Stack, inputs: Tensor, signs: Tensor, alpha: Tensor, tolerance: float) -> None:
         self.nets, self.inputs, self.signs, self.alpha, self.tolerance = nets, inputs, signs, alpha, tolerance
+        self.rounding = ROUNDED * tolerance
         self.initial = nets.outputs(inputs)
         self.kernel: Kernel | None = None
         zero, ones = torch.zeros_like(alpha, dtype=torch.float64), torch.ones_like(signs)
@@ -91,8 +93,8 @@ class Flow:
         slopes = _rms(nets.push(inputs, velocity)) / signs.shape[1]
         growth = _norm(velocity) / _norm(weights) / (alpha * signs.shape[1])
         length = tolerance / torch.maximum(slopes, growth).double()
-        loss = torch.ones_like(alpha)
-        self.state = State(weights, torch.zeros_like(signs), ones, loss, zero, length, zero.clone(), zero.long())
+        margins = torch.zeros_like(signs)
+        self.state = State(weights, margins, ones, self._loss(margins), zero, length, zero.clone(), zero.long())
 
     @property
     def met(self) -> Tensor:
@@ -134,7 +136,7 @@ class Flow:
             inputs, signs = taken(X, rows), y.gather(1, rows)
             drift = signs * nets.push(inputs, velocity) * share
             q = torch.where(meant, 1 - at.margins.gather(1, rows) - drift, -1.0).double()
-            Q, rounding = self._curvature(self._kernel(which, nets, near).of(rows), meant, share)
+            Q = self._curvature(self._kernel(which, nets, near).of(rows), meant, share)
             guess = torch.where(meant, at.multipliers.gather(1, rows), 0.0).double()
             held, missed = solve(Q, q, guess, ACCURACY * self.tolerance)
             lag = 0.5 * times(Q, held - guess).norm(dim=1) / y.shape[1] ** 0.5
@@ -150,7 +152,7 @@ class Flow:
         error = torch.stack([lag.to(y), _rms(bend), turn]).amax(0)
         if rows.shape[1] and bool((error <= self.tolerance).any()):
             # Once more, knowing where the margins came to be: or what slides would leave the margin.
-            expected = 1 - q + times(Q, held) - rounding * held
+            expected = 1 - q + times(Q, held) - self.rounding * held
             off = torch.where(meant, margins.gather(1, rows) - expected, 0.0)
             better, missed = solve(Q, q - off, held, ACCURACY * self.tolerance)
             change = torch.where(meant, better - held, 0.0).to(y) * signs
@@ -161,9 +163,8 @@ class Flow:
         jumped = ~near & ((at.margins - 1) * (margins - 1) < 0)
         jump = torch.where(jumped, (margins - 1).abs() / 2, 0.0).amax(1)
         error = torch.stack([error, missed.to(y), jump]).amax(0).nan_to_num(nan=torch.inf)
-        loss = (1 - margins).clamp(min=0).mean(1)
         pace = (margins - at.margins).abs().amax(1).double() / length
-        return at._replace(weights=new, margins=margins, multipliers=a, loss=loss, pace=pace), error
+        return at._replace(weights=new, margins=margins, multipliers=a, loss=self._loss(margins), pace=pace), error
 
     def _margins(self, which: Tensor, weights: Sequence[Tensor], X: Tensor, y: Tensor) -> Tensor:
         outputs = self.nets.like(weights).outputs(X) - self.initial[which]
@@ -189,15 +190,16 @@ class Flow:
         matrix.mul_(signs[:, :, None]).mul_(signs[:, None])
         return Kernel(which, mask, [w.clone() for w in weights], matrix)
 
-    def _curvature(self, matrix: Tensor, meant: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """Q: how the multipliers move the margins over a step, (m, n, n), in double precision; what rounds the corner,
-        (m, 1), is on its diagonal.
-        """
+    def _curvature(self, matrix: Tensor, meant: Tensor, share: Tensor) -> Tensor:
+        """Q: how the multipliers move the margins over a step, (m, n, n), in double precision."""
         Q = torch.where(meant[:, :, None] & meant[:, None], matrix * share[:, :, None], 0.0).double()
-        mean = Q.diagonal(dim1=1, dim2=2).sum(1) / meant.sum(1).clamp(min=1)
-        rounding = (RIDGE * mean + ROUNDED * self.tolerance)[:, None]
-        Q.diagonal(dim1=1, dim2=2).add_(torch.where(meant, rounding, 1.0))
-        return Q, rounding
+        Q.diagonal(dim1=1, dim2=2).add_(torch.where(meant, self.rounding, 1.0))
+        return Q
+
+    def _loss(self, margins: Tensor) -> Tensor:
+        """Mean of the rounded hinge, (M,): s²/2δ where s = 1 − m is between 0 and δ, s − δ/2 beyond."""
+        s, delta = (1 - margins).clamp(min=0), self.rounding
+        return torch.where(s < delta, s**2 / (2 * delta), s - delta / 2).mean(1)
 
 
 def _moved(weights: Sequence[Tensor], by: Sequence[Tensor], step: Tensor | None = None) -> list[Tensor]:

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relative_stability.datasets.linear import boundary
 from relative_stability.linear_model import compression
 from relative_stability.store import Variable
 
 SPAN, POINTS = 3.0, 41  # of the plane on which the output at the end is kept, and points along each side
+SAMPLES = 500  # training samples at most whose place on the plane is kept
 SCALARS = {
     "train_loss": "training loss, mean of max(0, 1 - margin)",
     "test_error": "test error",
@@ -87,14 +89,20 @@ class FlowRecords:
 
 
 def labelled(
-    seeds: range, alphas: Sequence[float], records: FlowRecords, dimension: int, source: str
+    seeds: range, alphas: Sequence[float], records: FlowRecords, samples: tuple[Tensor, Tensor], source: str
 ) -> dict[str, Variable]:
-    """The curves of S seeds at A values of alpha as they are stored. records: of S·A nets, those of a seed together."""
+    """The curves of S seeds at A values of alpha as they are stored.
+
+    records: of S·A nets, those of a seed together; samples: inputs (S, P, d) and labels ±1 (S, P) of every seed;
+    source: of the dataset, interface, stripe or cylinder.
+    """
 
     def stored(name: str) -> np.ndarray:
         tensor = records.tensors[name]
         return tensor.view(len(seeds), len(alphas), *tensor.shape[1:]).numpy()
 
+    inputs, signs = samples
+    position = inputs[:, :SAMPLES, [0, records.uninformative[0]]]
     initial = records.tensors["compression"][:, :1].clone()
     records.tensors["compression"] /= initial
     along, axis = ("seed", "alpha"), np.linspace(-SPAN, SPAN, POINTS)
@@ -121,6 +129,12 @@ def labelled(
         ),
         "x_parallel": Variable(("x_parallel",), axis, "first informative input"),
         "x_perpendicular": Variable(("x_perpendicular",), axis, "first uninformative input"),
-        "dimension": Variable((), np.array(dimension), "number of inputs d"),
+        "sample_position": Variable(("seed", "sample", "place"), position.cpu().numpy(), "samples on the plane"),
+        "sample_class": Variable(
+            ("seed", "sample"), (signs[:, :SAMPLES] > 0).long().cpu().numpy(), "class of each sample"
+        ),
+        "boundary": Variable(("edge",), np.array(boundary(source)), "x_parallel where the label changes"),
+        "dimension": Variable((), np.array(inputs.shape[2]), "number of inputs d"),
+        "informative": Variable((), np.array(inputs.shape[2] - len(records.uninformative)), "informative inputs"),
         "task": Variable((), np.array(source), "what the label depends on", ""),
     }

@@ -52,11 +52,13 @@ def flow_run(
             log.warning(
                 "seed %d, alpha %g: no step is short enough at t = %g; it enters no average", seed, alpha, stuck
             )
-    source = request["dataset"]["options"]["source"] if "dataset" in request else ""
+    source = request["dataset"]["options"]["source"]
     shape = (len(seeds), len(alphas))
     weights = {n: t.view(*shape, *t.shape[1:]) for n, t in records.tensors.items() if n.startswith("time/")}
     weights.pop(f"time/{records.first}")  # these are among the curves
-    found = labelled(seeds, alphas, records, data.images.shape[1:].numel(), source)
+    each = torch.stack([data.training_subset(request["P"], seed) for seed in seeds])
+    samples = data.seen(each.flatten(), torch.device("cpu")).view(*each.shape, -1), 2 * data.labels[each] - 1
+    found = labelled(seeds, alphas, records, samples, source)
     return Trained(found, weights, _attributes(parts, device, len(groups[0])))
 
 
@@ -126,7 +128,7 @@ class _Group:
         started, state = time.monotonic(), self.flow.state
         test, surface = self._outputs()
         signs = self.test_signs.expand(len(self.members), -1)
-        now = Now(self._weights(), state.loss, test, signs)
+        now = Now(self._weights(), (1 - state.margins).clamp(min=0).mean(1), test, signs)
         for k in which:
             self.records.record(k, int(self.due[k]), now)
             self.due[k] = len(self.times) if over[k] else self.due[k] + 1
