@@ -103,7 +103,7 @@ def scaled(run: Run) -> Cost:
 
 def training(run: Run, device: str) -> Estimate:
     """Of a run. device: cpu, or anything else for a GPU."""
-    if run.training["optimizer"] == "gradient_flow":
+    if run.training.get("optimizer") == "gradient_flow":
         return _following(run, device)
     cost, facts, schedule = scaled(run), run.dataset.facts, Schedule(run.training, run.P)
     seeds = len(parse_seeds(run.seeds))
@@ -130,7 +130,7 @@ def _following(run: Run, device: str) -> Estimate:
 
 def _states(run: Run) -> tuple[int, float]:
     """Nets of each seed that are measured as they have been kept, and how many there are in all on the disk."""
-    if run.training["optimizer"] == "gradient_flow":
+    if run.training.get("optimizer") == "gradient_flow":
         return len(run.training["alpha"]), len(run.training["alpha"]) * (1 + run.training["snapshots"])
     return 1, 3 + run.training.get("snapshots", 0) / 2
 

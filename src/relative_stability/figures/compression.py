@@ -55,11 +55,11 @@ def draw(numbers: xr.Dataset) -> "Figure":
         for alpha in alphas:
             style, line = alpha_style(alphas, alpha), part.sel(alpha=alpha)
             slope = slope_words(line["end_exponent"])
-            band(right, sizes, line, "end", f"{alpha_label(alpha)}, end: {slope}", **style)
+            band(right, sizes, line, "end", f"{alpha_label(alpha)}, end{slope}", **style)
             if alpha in learns:
                 slope = slope_words(line["height_exponent"])
                 style = {**style, "marker": "^", "linestyle": (0, (4, 2))}
-                band(right, sizes, line, "height", f"{alpha_label(alpha)}, largest: {slope}", **style)
+                band(right, sizes, line, "height", f"{alpha_label(alpha)}, largest{slope}", **style)
                 guide(right, sizes, line["height_mean"].values, 0.5, r"$\sqrt{P}$", color="0.35")
         left.set_title(title)
         left.set_xlabel(r"time $t$ of the flow")
@@ -71,8 +71,9 @@ def draw(numbers: xr.Dataset) -> "Figure":
         log_axis(right, "y")
         bar = figure.colorbar(_shades(shades, sizes), ax=left, ticks=np.arange(len(sizes)), pad=0.02)
         bar.ax.set_yticklabels([str(size) for size in sizes])
-        bar.set_label("$P$ (solid: smallest $\\alpha$, dashed: largest)")
-    legend_below(figure, panels[0, 1], note(numbers), columns=1)
+        bar.set_label("$P$ (samples)")
+    dashes = rf"left: solid {alpha_label(alphas[0])}; dashed {alpha_label(alphas[-1])}" if len(alphas) > 1 else ""
+    legend_below(figure, panels[0, 1], "\n".join(filter(None, (dashes, note(numbers)))), columns=1)
     return figure
 
 

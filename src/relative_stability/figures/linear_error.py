@@ -41,7 +41,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
         d = int(part["dimension"])
         for alpha in alphas:
             style, line = alpha_style(alphas, alpha), part.sel(alpha=alpha)
-            label = f"{alpha_label(alpha)}: {slope_words(line['exponent'])}"
+            label = f"{alpha_label(alpha)}{slope_words(line['exponent'])}"
             band(axes, sizes, line, "test_error", label, **style)
             if str(part["task"].values) == "stripe":
                 beta, formula = error_exponent(regime(alpha), d), FORMULA[regime(alpha)]

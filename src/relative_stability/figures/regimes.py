@@ -55,7 +55,7 @@ def slope_words(beta: xr.DataArray) -> str:
     value, low, high = (float(beta.sel(of=of)) for of in ("value", "low", "high"))
     if not np.isfinite(value):
         return ""
-    return rf"$P^{{{value:.2f}}}$" + (f" ({low:.2f} to {high:.2f})" if np.isfinite(low) else "")
+    return rf": $P^{{{value:.2f}}}$" + (f" ({low:.2f} to {high:.2f})" if np.isfinite(low) else "")
 
 
 def guide(axes: "Axes", sizes: np.ndarray, values: np.ndarray, beta: float, label: str, **style: Any) -> None:

@@ -30,14 +30,15 @@ ROUNDED = 0.1  # of the tolerance: the part of the margin over which the corner 
 ACCURACY = 0.02  # of the tolerance: that of the multipliers
 KERNEL_AGE = 0.1  # of the tolerance: how far weights may move, relative to their norm, until a kernel is too old
 FAR = 3.0  # a sample further from the margin than this does not reach it in one step
+AHEAD, ASIDE = 1.5, 0.1  # of the way that a sample is expected to go, and of the longest way
 GROWTH, SHRINKAGE = 2.0, 0.2
 VANISHED = 1e-13  # a step that is shorter than this part of the time gets nowhere
 
 
 class State(NamedTuple):
-    """Where the flow is, for M nets. weights: tensors (M, …); margins, multipliers: (M, P); all else (M,).
+    """Where the flow is, for M nets. weights: tensors (M, …); margins, multipliers, pace: (M, P); all else (M,).
 
-    length: of the next step; pace: how fast the fastest margin moved in the last one; steps: taken so far.
+    length: of the next step; pace: how fast the margins moved in the last one; steps: taken so far.
     """
 
     weights: list[Tensor]
@@ -94,7 +95,9 @@ class Flow:
         growth = _norm(velocity) / _norm(weights) / (alpha * signs.shape[1])
         length = tolerance / torch.maximum(slopes, growth).double()
         margins = torch.zeros_like(signs)
-        self.state = State(weights, margins, ones, self._loss(margins), zero, length, zero.clone(), zero.long())
+        self.state = State(
+            weights, margins, ones, self._loss(margins), zero, length, torch.zeros_like(signs), zero.long()
+        )
 
     @property
     def met(self) -> Tensor:
@@ -120,13 +123,16 @@ class Flow:
         self.state.set(which, accepted, after)
         shorter = length * factor.nan_to_num(nan=SHRINKAGE).clamp(SHRINKAGE, 0.5)
         self.state.length[which[~accepted]] = shorter[~accepted]
+        if not bool(accepted.all()) and self.kernel is not None and not self._fresh(self.kernel, before.weights):
+            self.kernel = None  # perhaps it was too old after all
         return accepted
 
     def _attempt(self, which: Tensor, at: State, length: Tensor) -> tuple[State, Tensor]:
         """Where a step of this length leads, and its error in units of the tolerance."""
         X, y, alpha, weights = self.inputs[which], self.signs[which], self.alpha[which], at.weights
         nets, share = self.nets.like(weights), (length / y.shape[1]).to(y)[:, None]
-        reach = (2 * at.pace * length + self.tolerance).clamp(max=FAR).to(y)[:, None]
+        way = at.pace * length[:, None].to(y)  # as far as each would go at its pace of the last step
+        reach = (AHEAD * way + ASIDE * way.amax(1, keepdim=True) + self.tolerance).clamp(max=FAR)
         near = (at.margins - 1).abs() < reach
         rows, meant = packed(near)
         a = (at.margins < 1).to(y)
@@ -163,7 +169,7 @@ class Flow:
         jumped = ~near & ((at.margins - 1) * (margins - 1) < 0)
         jump = torch.where(jumped, (margins - 1).abs() / 2, 0.0).amax(1)
         error = torch.stack([error, missed.to(y), jump]).amax(0).nan_to_num(nan=torch.inf)
-        pace = (margins - at.margins).abs().amax(1).double() / length
+        pace = (margins - at.margins).abs() / length[:, None].to(y)
         return at._replace(weights=new, margins=margins, multipliers=a, loss=self._loss(margins), pace=pace), error
 
     def _margins(self, which: Tensor, weights: Sequence[Tensor], X: Tensor, y: Tensor) -> Tensor:
@@ -181,6 +187,9 @@ class Flow:
                 near = torch.ones_like(near)  # weights hardly move: it will serve for long
         self.kernel = self.make_kernel(which, weights, near)
         return self.kernel
+
+    def _fresh(self, kernel: Kernel, weights: Sequence[Tensor]) -> bool:
+        return all(torch.equal(w, v) for w, v in zip(weights, kernel.weights, strict=True))
 
     def make_kernel(self, which: Tensor, weights: Sequence[Tensor], mask: Tensor) -> Kernel:
         """The kernel of these samples, (m, P) bool, of these nets with these weights."""

@@ -17,6 +17,7 @@ from relative_stability.training.multipliers import packed, taken
 
 CACHED = 1 << 18  # activations made at a time on a CPU, which stay in its cache
 ON_GPU = 1 << 28
+BLOCKED = 256  # samples from which a symmetric product is made in blocks
 
 
 class Layer(NamedTuple):
@@ -79,11 +80,11 @@ class Stack:
     def kernel(self, X: Tensor) -> Tensor:
         """The tangent kernel JJᵀ, (M, P, P)."""
         inputs = self._inputs(X)
-        found = self.last.scale**2 * (inputs[-1] @ inputs[-1].mT)
+        found = squared(inputs[-1]).mul_(self.last.scale**2)
         d = inputs[-1].sign() * (self.last.scale * self.last.weight)
         for number, layer in reversed(list(enumerate(self.hidden))):
-            products = layer.scale**2 * (inputs[number] @ inputs[number].mT)
-            found.addcmul_(d @ d.mT, products if layer.bias is None else products.add_(1))
+            products = squared(inputs[number]).mul_(layer.scale**2)
+            found.addcmul_(squared(d), products if layer.bias is None else products.add_(1))
             if number:
                 d = self._below(d, number, inputs)
         return found
@@ -132,6 +133,19 @@ class Stack:
     def _size(self, X: Tensor) -> int:
         width = max(layer.weight.shape[1] for layer in self.hidden) * len(X)
         return max(16, (CACHED if X.device.type == "cpu" else ON_GPU) // width)
+
+
+def squared(A: Tensor) -> Tensor:
+    """AAᵀ of M matrices, (M, n, n), of which five eighths are computed and the others copied. A: (M, n, h)."""
+    n = A.shape[1]
+    if n < BLOCKED:
+        return A @ A.mT
+    found, size = A.new_empty(len(A), n, n), -(-n // 4)
+    for start in range(0, n, size):
+        end = min(start + size, n)
+        found[:, start:end, start:] = A[:, start:end] @ A[:, start:].mT
+        found[:, end:, start:end] = found[:, start:end, end:].mT
+    return found
 
 
 def stacked(models: Sequence[nn.Module], dtype: torch.dtype) -> tuple[Stack, list[str]]:
