@@ -6,6 +6,7 @@ import pytest
 
 from relative_stability.claims import check, to_csv, to_markdown
 from tests.sweeps import made_up
+from tests.training.flows import swept
 
 
 def rows(sweep, claim="", quantity=""):
@@ -92,3 +93,45 @@ def test_csv_and_page_hold_every_row():
     page = to_markdown(found, [sweep])
     assert page.count("\n| ") == len(found) + 1  # and a header
     assert "None of the 24 trained nets diverged." in page
+
+
+def test_claims_on_gradient_flows_name_their_regime_and_the_exponents_of_theory():
+    sweep, _ = swept()
+    found = rows(sweep, "7. Linear model")
+    assert {row.claim.split(", ")[1] for row in found} == {"features are learnt", "lazy"}
+    (feature,) = (r for r in found if "test error" in r.quantity and "alpha = 0.01 (feature)" in r.subject)
+    (lazy,) = (r for r in found if "test error" in r.quantity and "alpha = 100 (lazy)" in r.subject)
+    assert feature.expected == "-(2d - 1)/(3d - 2) = -0.7, within 0.1"  # d = 4
+    assert lazy.expected == "-d/(3d - 2) = -0.4, within 0.1"
+    (flat,) = (r for r in found if "compression" in r.quantity and "lazy" in r.subject)
+    assert flat.expected == "0, within 0.1" and abs(flat.value) < 0.1 and flat.runs == 6
+    page = to_markdown(check(sweep), [sweep])
+    assert "All other nets were followed until every margin was met." in page
+    assert page.count("\n| ") == len(check(sweep)) + 1
+
+
+def test_known_exponents_of_a_flow_are_found():
+    sweep = swept()[0].copy(deep=True)
+    sizes, alpha = sweep.P.values.astype(float), sweep.alpha
+    noise = np.exp(0.01 * np.random.default_rng(0).standard_normal((3, 2)))
+    for name, exponent in (("compression", 0.5), ("test_error", -0.7), ("R", -1.0)):
+        values = (sizes**exponent)[:, None] * noise
+        shape = sweep[name].sel(alpha=0.01, state="trained").transpose("P", "seed", ...)
+        target = np.broadcast_to(values.reshape(*values.shape, *[1] * (shape.ndim - 2)), shape.shape)
+        sweep[name].loc[{"alpha": 0.01, "state": "trained"}] = shape.copy(data=target).transpose(
+            *sweep[name].sel(alpha=0.01, state="trained").dims
+        )
+    assert alpha.values.tolist() == [0.01, 100]
+    found = [r for r in rows(sweep, "7. Linear model, features") if "exponent" in r.quantity]
+    assert [round(r.value, 1) for r in found] == [0.5, -0.7, -1.0]
+    assert [r.verdict for r in found] == ["holds"] * 3
+
+
+def test_flows_that_were_left_or_lost_are_named():
+    sweep = swept()[0].copy(deep=True)
+    sweep["met"][0, 0, 1, 0, 1] = False
+    sweep["diverged"][0, 0, 2, 1, 0] = True
+    sweep["diverged_epoch"][0, 0, 2, 1, 0] = 12.5
+    page = to_markdown(check(sweep), [sweep])
+    assert "stripe, one_hidden, P = 96, seed 1, alpha 0.01 (time 12.5)" in page
+    assert "**Left at max_time with margins unmet**" in page and "P = 48, seed 0, alpha 100 (t = " in page

@@ -9,7 +9,7 @@ from relative_stability.config import check_config
 from relative_stability.datasets import DATA, SOURCES
 from relative_stability.datasets.changes import CHANGES
 from relative_stability.figures import KINDS
-from relative_stability.grid import build_grid
+from relative_stability.grid import FLOW, build_grid
 from relative_stability.measurement import NOISE_MATCHINGS
 from relative_stability.modes import BATCH_NORMS
 from relative_stability.nets import ARCHITECTURES
@@ -80,7 +80,7 @@ def changed(path, value):
         ("training.learning_rate", math.inf, r"training\.learning_rate = inf is refused: a finite number"),
         ("datasets", {"digits": {"image_size": 8}, "x": {"source": {}}}, r"datasets\.x: source \{\} is unknown; known: cifar10"),
         ("sweeps.default.seeds", "0-99999999999999", r"seeds below 2147483648 are needed"),
-        ("figures.neurons", {"sweep": "default"}, r"figures\.neurons: neurons needs the net one_hidden on a linear dataset"),
+        ("figures.neurons", {"sweep": "default"}, r"figures\.neurons: neurons needs a sweep of gradient flows"),
         ("datasets", {"digits": {"greyscale": True}}, r"datasets\.digits: key 'greyscale' is unknown; did you mean 'grey'\?"),
         ("datasets", {"digits": {"noise": -1}}, r"datasets\.digits\.noise = -1 is refused: 0 or more is needed"),
         ("datasets", {"digits": {"random_labels": 2}}, r"datasets\.digits\.random_labels = 2 is refused: 1 or less"),
@@ -183,6 +183,88 @@ def test_every_shipped_config_is_valid(schema, root):
         assert not grid.warnings, file
 
 
+FLOW_BASE = {
+    "device": "cpu",
+    "datasets": {"stripe": {"dimension": 5}, "digits": {"image_size": 16}},
+    "nets": {"one_hidden": {"width": 20}, "deep": {"architecture": "fc", "training": {"optimizer": "gradient_flow"}}},
+    "sweeps": {
+        "linear": {
+            "datasets": ["stripe"], "nets": ["one_hidden"], "P": [16, 64], "seeds": "0-1",
+            "training": {"optimizer": "gradient_flow", "loss": "hinge", "alpha": [1000, 0.01], "snapshots": 5},
+            "stability": {"perturbation": "subspace"},
+        }
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "sentence"),
+    [
+        (
+            "training",
+            {"loss": "cross_entropy"},
+            r"loss: gradient_flow follows the hinge loss, not cross_entropy; use hinge",
+        ),
+        ("training", {"alpha": None}, r"alpha: gradient_flow needs the scale of the output; set alpha"),
+        ("training", {"alpha": []}, r"alpha = \[\] is refused: it says: The net f is trained"),
+        ("training", {"alpha": [1, -1]}, r"alpha = \[1, -1\] is refused"),
+        ("training", {"optimizer": "sgd"}, r"alpha: a list of them needs optimizer: gradient_flow"),
+        ("training", {"snapshots": 1}, r"snapshots: gradient_flow is recorded at 2 times at least"),
+        ("training", {"first_time": 10, "max_time": 5}, r"to a later max_time; they are 5, 10 and 5"),
+        ("training", {"tolerance": 2}, r"tolerance = 2 is refused: 0.5 or less is needed"),
+        (
+            None,
+            {"nets": ["cnn"]},
+            r"follows fully connected nets from their initialisation \(one_hidden, fc\), and net 'cnn' is none",
+        ),
+        (None, {"datasets": ["digits"]}, r"needs a linear dataset .*'digits' names no uninformative inputs"),
+        (None, {"nets": ["one_hidden", "fc"]}, r"some nets follow a gradient_flow and some do not"),
+        (None, {"observables": ["output", "depth"]}, r"depth is not measured along a gradient_flow"),
+    ],
+)
+def test_what_no_flow_can_follow_is_refused(schema, section, changes, sentence):
+    config = copy.deepcopy(FLOW_BASE)
+    node = config["sweeps"]["linear"]
+    (node if section is None else node[section]).update(changes)
+    with pytest.raises(InputError, match=sentence):
+        build_grid(config, schema)
+
+
+def test_figures_without_a_place_for_alpha_are_refused_of_flows(schema):
+    config = {**copy.deepcopy(FLOW_BASE), "figures": {"error_vs_P": {"sweep": "linear"}}}
+    with pytest.raises(
+        InputError, match=r"error_vs_P has no place for alpha, which sweep 'linear' has; use one of boundary"
+    ):
+        build_grid(config, schema)
+
+
+def test_a_flow_does_not_depend_on_what_it_does_not_heed(schema):
+    """Nor on the order of alphas; and nothing else on the options of flows."""
+    first = build_grid(FLOW_BASE, schema).sweeps[0].measurements[0]
+    assert first.run.training == {
+        "optimizer": "gradient_flow", "loss": "hinge", "snapshots": 5, "alpha": [0.01, 1000], "tolerance": 0.05,
+        "first_time": 1, "max_time": 1e9,
+    }  # fmt: skip
+    config = copy.deepcopy(FLOW_BASE)
+    config["training"] = {"learning_rate": 3, "batch_size": 7, "steps": 10, "evaluations": 1}
+    config["sweeps"]["linear"]["training"]["alpha"] = [0.01, 1000]
+    assert build_grid(config, schema).sweeps[0].measurements[0].digest == first.digest
+    config["sweeps"]["linear"]["training"]["tolerance"] = 0.02
+    assert build_grid(config, schema).sweeps[0].measurements[0].run.digest != first.run.digest
+    plain = build_grid(BASE, schema).sweeps[0].measurements[0].run
+    timed = build_grid({**BASE, "training": {"max_time": 5, "tolerance": 0.1}}, schema).sweeps[0].measurements[0].run
+    assert plain.digest == timed.digest
+
+
+def test_a_deep_net_follows_a_flow_by_its_own_options(schema):
+    config = copy.deepcopy(FLOW_BASE)
+    config["sweeps"]["linear"]["nets"] = ["one_hidden", "deep"]
+    grid = build_grid(config, schema)
+    assert {m.run.training["optimizer"] for m in grid.sweeps[0].measurements} == {"gradient_flow"}
+    needs = [grid.needs(m.run.digest) for m in grid.sweeps[0].measurements]
+    assert all(n.runtime >= 10 and n.mem_mb >= 700 for n in needs)
+
+
 def test_schema_and_code_name_the_same_things(schema):
     stability = schema.part("stability")["properties"]
     assert set(schema.part("datasets")) == set(SOURCES)
@@ -195,7 +277,7 @@ def test_schema_and_code_name_the_same_things(schema):
     assert set(stability["batch_norm"]["enum"]) == set(BATCH_NORMS)
     sweep = schema.root["properties"]["sweeps"]["additionalProperties"]["properties"]
     assert set(sweep["observables"]["items"]["enum"]) == set(OBSERVABLES)
-    assert set(schema.part("training")["properties"]["optimizer"]["enum"]) == set(OPTIMIZERS)
+    assert set(schema.part("training")["properties"]["optimizer"]["enum"]) == {*OPTIMIZERS, FLOW}
     assert set(schema.part("training")["properties"]["augmentation"]["items"]["enum"]) == set(AUGMENTATIONS)
     assert schema.part("training")["properties"]["precision"]["enum"] == list(PRECISIONS)
     engine = {key: option["default"] for key, option in schema.root["properties"]["engine"]["properties"].items()}

@@ -184,10 +184,7 @@ def _unmet(sweep: "xr.Dataset") -> list[str]:
     found = [f"{place} (t = {moment:g})" for place, moment in _places(flags, sweep["stop_time"])]
     if not found:
         return ["", "All other nets were followed until every margin was met."]
-    return [
-        "",
-        f"{len(found)} of the nets were left at max_time with margins unmet, and are counted: {'; '.join(found)}.",
-    ]
+    return ["", f"**Left at max_time with margins unmet**, and counted: {'; '.join(found)}."]
 
 
 def _places(flags: "xr.DataArray", epochs: "xr.DataArray") -> Iterable[tuple[str, float]]:

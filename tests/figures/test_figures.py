@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from relative_stability import datasets
+from relative_stability import InputError, datasets, stages
 from relative_stability.datasets.prepared import write_prepared
 from relative_stability.figures import KINDS, draw
 from relative_stability.store import write_dataset
 from tests.sweeps import made_up
+from tests.training.flows import swept
 
 matplotlib.use("Agg")
 
@@ -19,6 +20,9 @@ def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sources")
     write_dataset(folder / "sweep.nc", made_up(diverged={("cnn", 128, 2)}))
     write_dataset(folder / "linear.nc", made_up(nets=("one_hidden",), linear=True))
+    flows, curves = swept()
+    write_dataset(folder / "flows.nc", flows)
+    write_dataset(folder / "curves.nc", curves)
     write_dataset(folder / "one_seed.nc", made_up(seeds=1))
     write_dataset(folder / "one_P.nc", made_up(sizes=(64,)))
     bad = {("cnn", size, seed) for size in (32, 128, 512) for seed in range(4)}
@@ -42,7 +46,10 @@ def test_twins_show_images_of_different_classes_whatever_their_pixels(tmp_path):
     np.testing.assert_allclose(drawn[0], drawn[1], atol=1e-6)
 
 
-SOURCES = {"twins": "digits.nc", "neurons": "linear.nc"}
+SOURCES = {
+    "twins": "digits.nc", "neurons": "curves.nc", "boundary": "curves.nc",
+    **dict.fromkeys(("compression", "linear_error", "linear_stability"), "flows.nc"),
+}  # fmt: skip
 
 
 @pytest.fixture(params=KINDS)
@@ -62,7 +69,8 @@ def test_every_figure_has_labelled_axes_with_something_in_them_and_no_text_cut_o
     FigureCanvasAgg(figure)
     for axes in figure.axes:
         assert axes.has_data()
-        assert kind == "twins" or (axes.get_xlabel() and axes.get_ylabel())
+        bar = axes.get_label() == "<colorbar>"
+        assert kind == "twins" or ((bar or axes.get_xlabel()) and axes.get_ylabel())
     assert overhang(figure) < 0.01
 
 
@@ -116,8 +124,80 @@ def test_twins_are_equally_far_from_the_image(sources):
     assert (distance.isel(twin=3) > distance.isel(twin=1)).all()
 
 
-def test_neurons_of_a_sweep_without_a_hidden_layer_are_refused(sources):
-    from relative_stability import InputError
+def test_figures_of_flows_refuse_other_sweeps(sources):
+    for kind in ("compression", "linear_error", "linear_stability"):
+        with pytest.raises(InputError, match=f"figure {kind} needs a sweep of gradient flows"):
+            draw(kind, [str(sources / "sweep.nc")])
 
-    with pytest.raises(InputError, match="needs a sweep of nets with one hidden layer"):
-        draw("neurons", [str(sources / "sweep.nc")])
+
+def test_learning_curves_of_the_linear_model_stand_beside_the_slopes_of_theory(sources):
+    numbers, figure = draw("linear_error", [str(sources / "flows.nc")])
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
+    for alpha, regime, beta in ((0.01, "feature", 0.7), (100.0, "lazy", 0.4)):  # d = 4: 7/10 and 4/10
+        (theory,) = (line for label, line in lines.items() if label.startswith(f"theory, {regime}"))
+        slope = np.polyfit(np.log(theory.get_xdata()), np.log(theory.get_ydata()), 1)[0]
+        assert slope == pytest.approx(-beta) and f"{beta:.2f}" in theory.get_label()
+        part = numbers.sel(alpha=alpha).squeeze()
+        (measured,) = (line for label, line in lines.items() if label.startswith(regime))
+        np.testing.assert_allclose(measured.get_ydata(), part["test_error_mean"])
+        fitted = np.polyfit(np.log(part["P"]), np.log(part["test_error_mean"]), 1)[0]
+        assert float(part["exponent"].sel(of="value")) == pytest.approx(fitted)
+        assert f"{fitted:.2f}" in measured.get_label()
+
+
+def test_compression_is_drawn_against_time_for_every_P_and_against_P(sources):
+    numbers, figure = draw("compression", [str(sources / "flows.nc")])
+    left, right = figure.axes[:2]
+    solid = [line for line in left.get_lines() if line.get_linestyle() == "-"]
+    assert len(solid) == 3 and all(line.get_ydata()[0] == 1 for line in solid)
+    (guide,) = (line for line in right.get_lines() if "sqrt" in line.get_label())
+    assert np.polyfit(np.log(guide.get_xdata()), np.log(guide.get_ydata()), 1)[0] == pytest.approx(0.5)
+    assert (numbers["height_mean"] >= numbers["end_mean"] * (1 - 1e-9)).all()
+
+
+def test_stability_of_flows_is_drawn_against_P_and_time(sources):
+    numbers, figure = draw("linear_stability", [str(sources / "flows.nc")])
+    labels = [axes.get_xlabel() for axes in figure.axes]
+    assert len(labels) == 6 and sum("time" in label for label in labels) == 3
+    drawn = next(line for line in figure.axes[2].get_lines() if line.get_label().startswith("feature"))
+    np.testing.assert_allclose(drawn.get_ydata(), numbers["R_mean"].sel(alpha=0.01, state="trained").squeeze())
+
+
+def test_neurons_are_those_of_the_first_seed_from_the_start_to_the_end(sources):
+    _, figure = draw("neurons", [str(sources / "curves.nc")])
+    _, curves = swept()
+    weights = curves.hidden_weight.isel(seed=0)
+    points = [axes.collections[0].get_offsets() for axes in figure.axes]
+    assert len(points) == 6
+    first = weights.isel(alpha=0, time=0)
+    np.testing.assert_allclose(points[0][:, 0], first.isel(feature=0))
+    np.testing.assert_allclose(points[0][:, 1], np.linalg.norm(first.isel(feature=slice(1, None)), axis=-1), rtol=1e-6)
+    last = weights.isel(alpha=0).dropna("time").isel(time=-1)
+    np.testing.assert_allclose(points[2][:, 0], last.isel(feature=0))
+    assert "$\\lambda / \\lambda_0$ = 1," in figure.axes[0].get_title()
+
+
+def test_the_film_has_a_frame_for_every_time_with_weights(sources, tmp_path):
+    from PIL import Image
+
+    numbers, _ = draw("neurons", [str(sources / "curves.nc")])
+    write_dataset(tmp_path / "neurons.nc", numbers)
+    stages.animation("neurons", str(tmp_path / "neurons.nc"), str(tmp_path / "neurons.gif"))
+    there = np.isfinite(numbers["parallel"].isel(neuron=0)).any("alpha").sum()
+    with Image.open(tmp_path / "neurons.gif") as film:
+        assert film.n_frames == int(there) > 3
+    assert [path.name for path in tmp_path.iterdir()] in (["neurons.nc", "neurons.gif"], ["neurons.gif", "neurons.nc"])
+
+
+def test_the_boundary_is_drawn_where_labels_change(sources):
+    numbers, figure = draw("boundary", [str(sources / "curves.nc")])
+    panel = figure.axes[0]
+    edges = sorted(line.get_xdata()[0] for line in panel.get_lines() if len(set(line.get_xdata())) == 1)
+    assert edges == pytest.approx([-0.3, 1.18549])
+    white, dark = (points.get_offsets() for points in panel.collections if len(points.get_offsets()) > 1)
+    inside = (white[:, 0] > -0.3) & (white[:, 0] < 1.18549)
+    assert inside.all() and len(white) + len(dark) == 96
+    # What is learnt at small alpha hardly depends on the uninformative input.
+    plane = numbers["output_plane"].sel(alpha=0.01)
+    assert float(plane.std("x_perpendicular").mean()) < 0.3 * float(plane.std("x_parallel").mean())

@@ -24,7 +24,7 @@ def default(results):
 
 
 def test_every_promised_file_is_there(results):
-    for figure in ("twins", "stability_vs_P", "error_vs_R", "neurons"):
+    for figure in ("twins", "stability_vs_P", "error_vs_R", "neurons", "boundary", "compression"):
         for suffix in ("pdf", "png", "nc"):
             assert (results / f"figures/{figure}.{suffix}").stat().st_size > 1000
     assert (results / "claims.md").read_text().startswith("# Claims")
@@ -68,13 +68,18 @@ def test_the_numbers_make_sense(default):
     assert not default.diverged.any()
 
 
-def test_the_linear_sweep_holds_weights_and_their_compression(results):
+def test_the_linear_sweep_has_alpha_and_time(results):
     linear = rs.open_sweep(results / "sweeps/linear.nc")
-    assert dict(linear.hidden_weight.sizes)["neuron"] == 50
-    initial, trained = linear["compression"].sel(state="init"), linear["compression"].sel(state="trained")
-    assert float(abs(np.log(initial)).max()) < 0.5
-    assert (trained.isel(P=-1) > initial.isel(P=-1)).all()
-    assert linear.R.dims[-1] == "magnitude"
+    assert linear.R.dims == ("dataset", "net", "P", "seed", "alpha", "state", "magnitude")
+    assert linear.R_dynamics.dims == ("dataset", "net", "P", "seed", "alpha", "time", "magnitude")
+    feature, lazy = (linear["compression"].sel(state="trained", alpha=alpha) for alpha in (0.01, 100))
+    assert (linear["compression"].sel(state="init") == 1).all()
+    assert (feature > 1.5).all() and (abs(np.log(lazy)) < 0.4).all()
+    assert linear.met.all()
+    (curves,) = results.glob("training/stripe/one_hidden/P128/*.nc")
+    weights = xr.open_dataset(curves).hidden_weight
+    assert weights.dims[-3:] == ("time", "neuron", "feature") and weights.sizes["neuron"] == 50
+    assert (results / "figures/neurons.gif").stat().st_size > 10_000
 
 
 def test_every_result_says_what_made_it(results):

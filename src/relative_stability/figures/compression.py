@@ -72,8 +72,8 @@ def draw(numbers: xr.Dataset) -> "Figure":
         bar = figure.colorbar(_shades(shades, sizes), ax=left, ticks=np.arange(len(sizes)), pad=0.02)
         bar.ax.set_yticklabels([str(size) for size in sizes])
         bar.set_label("$P$ (samples)")
-    dashes = rf"left: solid {alpha_label(alphas[0])}; dashed {alpha_label(alphas[-1])}" if len(alphas) > 1 else ""
-    legend_below(figure, panels[0, 1], "\n".join(filter(None, (dashes, note(numbers)))), columns=1)
+    words = rf"left: solid {alpha_label(alphas[0])}; dashed {alpha_label(alphas[-1])}" if len(alphas) > 1 else ""
+    legend_below(figure, panels[0, 1], "\n".join(filter(None, (words, note(numbers)))), columns=1)
     return figure
 
 

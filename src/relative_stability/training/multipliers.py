@@ -8,8 +8,9 @@ minimal ½aᵀQa − qᵀa in the box, with q = 1 − m.
 import torch
 from torch import Tensor
 
-ATTEMPTS = 7
-INTERIOR = 30
+ATTEMPTS = 7  # guesses of the active sets
+POLISH = 3  # the same after the interior-point method
+INTERIOR = 30  # steps of that at most
 
 
 def packed(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,14 +39,26 @@ def times(matrix: Tensor, vector: Tensor) -> Tensor:
 def solve(Q: Tensor, q: Tensor, a: Tensor, accuracy: float) -> tuple[Tensor, Tensor]:
     """The multipliers, (M, n), and by how much the worst of them misses its condition, (M,), in units of the margin.
 
-    Q: (M, n, n), positive definite; a: a first guess. A primal-dual active set (Hintermüller, Ito & Kunisch 2002, SIAM
-    J. Optim. 13, alg. 2): guess which are 0, 1 and between, solve for those between, guess again. It may run in circles
-    where Q is nearly singular; then the best guess is returned.
+    Q: (M, n, n), positive definite; a: a first guess. By active sets, which may run in circles where Q is nearly
+    singular; and then by an interior-point method, from whose end the sets are found at once.
+    """
+    best, missed = _active_sets(Q, q, a, accuracy, ATTEMPTS)
+    if bool((missed > accuracy).any()):
+        found, left = _active_sets(Q, q, interior(Q, q, accuracy), accuracy, POLISH)
+        better = (left < missed) & (missed > accuracy)
+        best, missed = torch.where(better[:, None], found, best), torch.where(better, left, missed)
+    return best, missed
+
+
+def _active_sets(Q: Tensor, q: Tensor, a: Tensor, accuracy: float, attempts: int) -> tuple[Tensor, Tensor]:
+    """A primal-dual active set method (Hintermüller, Ito & Kunisch 2002, SIAM J. Optim. 13, alg. 2).
+
+    Guess which multipliers are 0, 1 and between, solve for those between, guess again.
     """
     c = 1 / Q.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
     best, r = a, q - times(Q, a)
     missed = residual(a, r)
-    for _ in range(ATTEMPTS):
+    for _ in range(attempts):
         if bool((missed <= accuracy).all()):
             break
         up, low = a + c * r > 1, a + c * r < 0
@@ -60,12 +73,7 @@ def solve(Q: Tensor, q: Tensor, a: Tensor, accuracy: float) -> tuple[Tensor, Ten
         inside = a.clamp(0, 1)
         r, rest = (q[..., None] - Q @ torch.stack([a, inside], -1)).unbind(-1)
         found = residual(inside, rest)
-        better = found < missed
-        best, missed = torch.where(better[:, None], inside, best), torch.where(better, found, missed)
-    if bool((missed > accuracy).any()):
-        inside = interior(Q, q, accuracy)
-        found = residual(inside, q - times(Q, inside))
-        better = found < missed
+        better = (found < missed) & (missed > accuracy)  # what is done does not notice the others
         best, missed = torch.where(better[:, None], inside, best), torch.where(better, found, missed)
     return best, missed
 
@@ -79,7 +87,7 @@ def interior(Q: Tensor, q: Tensor, accuracy: float) -> Tensor:
     for _ in range(INTERIOR):
         gap = (a * low + (1 - a) * up).mean(1, keepdim=True) / 2
         force = q - times(Q, a) + low - up
-        if bool(((gap < 0.1 * accuracy) & (force.abs().amax(1, keepdim=True) < 0.1 * accuracy)).all()):
+        if bool(((gap < 0.01 * accuracy) & (force.abs().amax(1, keepdim=True) < 0.1 * accuracy)).all()):
             break
         factor, _ = torch.linalg.cholesky_ex(Q + torch.diag_embed(low / a + up / (1 - a)))
         way = _direction(factor, force, a, low, up, torch.zeros_like(a), torch.zeros_like(a))
@@ -89,8 +97,7 @@ def interior(Q: Tensor, q: Tensor, accuracy: float) -> Tensor:
         way = _direction(factor, force, a, low, up, aim - way[0] * way[1], aim + way[0] * way[2])
         t = 0.99 * _room(a, low, up, *way)
         a, low, up = a + t * way[0], low + t * way[1], up + t * way[2]
-    # What is all but 0 or 1, with a multiplier that says so, is that.
-    return torch.where(low > 1e3 * a, 0.0, torch.where(up > 1e3 * (1 - a), 1.0, a))
+    return torch.where(low > a, 0.0, torch.where(up > 1 - a, 1.0, a))
 
 
 def _direction(
