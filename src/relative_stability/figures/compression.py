@@ -50,8 +50,9 @@ def draw(numbers: xr.Dataset) -> "Figure":
             for shade, size in zip(shades, sizes, strict=True):
                 line = part.sel(alpha=alpha, P=size)
                 dashes = {"linestyle": "-"} if alpha == alphas[0] else {"linestyle": (0, (3, 2)), "linewidth": 1.2}
-                left.plot(line["time"], line["compression_curve_mean"], color=shade, **dashes)
-        left.set_xscale("symlog", linthresh=float(numbers["time"].values[1]))
+                later = line.isel(time=line["time"] > 0)
+                left.plot(later["time"], later["compression_curve_mean"], color=shade, **dashes)
+        left.set_xscale("log")
         for alpha in alphas:
             style, line = alpha_style(alphas, alpha), part.sel(alpha=alpha)
             slope = slope_words(line["end_exponent"])

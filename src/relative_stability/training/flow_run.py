@@ -20,6 +20,7 @@ from relative_stability.training.numerics import numerics
 from relative_stability.training.run import Execution, Trained
 from relative_stability.training.tangent import stacked
 
+SILENCE = 60  # seconds after which the log says how far a flow is
 PRECISE = 1e4  # weights that move by less than 1/alpha of themselves take double precision beyond this alpha
 
 Member = tuple[int, float]  # seed and alpha
@@ -91,6 +92,7 @@ class _Group:
         self.records = FlowRecords(self.times.tolist(), self._weights(), data.uninformative)
         self.due = torch.zeros(len(members), dtype=torch.long)  # next column to be recorded
         self.spent, self.restarts, self.recording = 0.0, 0, 0.0
+        self.said = time.monotonic()
 
     def finished(self) -> "_Group":
         """The group with all its flows at their ends."""
@@ -132,6 +134,9 @@ class _Group:
         for k in which:
             self.records.record(k, int(self.due[k]), now)
             self.due[k] = len(self.times) if over[k] else self.due[k] + 1
+            if time.monotonic() - self.said > SILENCE:
+                log.info("seed %d, alpha %g: loss %.4g at t = %.4g", *self.members[k], now.loss[k], state.time[k])
+                self.said = time.monotonic()
             if self.due[k] == len(self.times):
                 met, stuck, end = bool(self.flow.met[k]), bool(self.flow.stuck[k]), float(state.time[k])
                 self.records.end(k, end, int(state.steps[k]), met, stuck and not met, surface[k])
