@@ -84,7 +84,7 @@ def test_the_linear_sweep_has_alpha_and_time(results):
 
 def test_every_result_says_what_made_it(results):
     files = [p for folder in ("training", "stability", "datasets") for p in results.glob(f"{folder}/**/*.nc")]
-    assert len(files) == 6 + 6 + 2
+    assert len(files) == 6 + 8 + 2
     for path in files:
         with xr.open_dataset(path) as found:
             assert found.attrs["digest"] in path.name

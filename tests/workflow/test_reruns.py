@@ -10,6 +10,7 @@ from tests.workflow.project import CONFIG, Project, copy_project
 pytestmark = pytest.mark.workflow
 
 DRAWN = {"collect": 1, "figure": 2, "check_claims": 1}  # figures of one sweep: stability_vs_P and error_vs_R
+FLOWS = {"train": 2, "measure": 4, "collect": 1, "figure": 5, "animation": 1, "check_claims": 1}
 
 
 def test_a_second_run_does_nothing(finished):
@@ -33,10 +34,11 @@ def test_a_second_run_does_nothing(finished):
             "image_size: 14",
             {"prepare": 1, "train": 4, "measure": 4, **DRAWN, "figure": 3},
         ),  # and `twins`
+        ("alpha: [0.01, 100]", "alpha: [0.01, 1, 100]", FLOWS),
         ("twins: {sweep: default}", "again: {kind: twins, sweep: default}", {"figure": 1}),
         ("# The golden run", "# A comment", {}),
     ],
-    ids=["P", "seeds", "net", "learning rate", "displacements", "dataset", "figure", "comment"],
+    ids=["P", "seeds", "net", "learning rate", "displacements", "dataset", "alpha", "figure", "comment"],
 )
 def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expected):
     with finished.edited(CONFIG, old, new):
@@ -46,14 +48,14 @@ def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expec
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("src/relative_stability/figures/style.py", "font_scale=1.05", "font_scale=1.1", {"figure": 4}),
+        ("src/relative_stability/figures/style.py", "font_scale=1.05", "font_scale=1.1", {"figure": 8, "animation": 1}),
         ("src/relative_stability/figures/style.py", "# Colour-blind safe", "# Safe", {}),
         ("src/relative_stability/claims.py", "MIN_NETS = 5", "MIN_NETS = 2", {"check_claims": 1}),
         ("src/relative_stability/training/engine.py", "# the same for every seed", "# one for all", {}),
         ("src/relative_stability/training/engine.py", "Where the training is.", "Where it is.", {}),
-        ("src/relative_stability/versions.py", '"train": 3', '"train": 4', {"train": 6, "measure": 6, "collect": 2, "figure": 3, "check_claims": 1}),
-        ("src/relative_stability/versions.py", '"measure": 2', '"measure": 3', {"measure": 6, "collect": 2, "figure": 3, "check_claims": 1}),
-        ("src/relative_stability/versions.py", '"collect": 3', '"collect": 4', {"collect": 2, "figure": 3, "check_claims": 1}),
+        ("src/relative_stability/versions.py", '"train": 3', '"train": 4', {"train": 6, "measure": 8, "collect": 2, "figure": 7, "animation": 1, "check_claims": 1}),
+        ("src/relative_stability/versions.py", '"measure": 2', '"measure": 3', {"measure": 8, "collect": 2, "figure": 5, "check_claims": 1}),
+        ("src/relative_stability/versions.py", '"collect": 3', '"collect": 4', {"collect": 2, "figure": 5, "check_claims": 1}),
     ],
     ids=["figure style", "figure comment", "claim", "comment", "docstring", "train version", "measure version", "collect version"],
 )  # fmt: skip
@@ -76,14 +78,14 @@ def test_touched_files_rerun_nothing(finished):
 
 
 def test_two_options_that_swap_values_are_noticed_and_back_again_cost_nothing(finished):
-    old = "training: {learning_rate: 50, momentum: 0, weight_decay: 0,"
-    new = "training: {learning_rate: 50, momentum: 0, weight_decay: 0.1,"
-    swapped = "training: {learning_rate: 0.1, momentum: 0, weight_decay: 50,"
+    old = "fc: {depth: 2, width: 32}"
+    new = "fc: {depth: 2, width: 32, training: {learning_rate: 0.02, weight_decay: 0.01}}"
+    swapped = "fc: {depth: 2, width: 32, training: {learning_rate: 0.01, weight_decay: 0.02}}"
     with finished.edited(CONFIG, old, new):
         first = finished.jobs()
     with finished.edited(CONFIG, old, swapped):
         second = finished.jobs()
-    assert first == second == {"train": 2, "measure": 2, "collect": 1, "figure": 1, "check_claims": 1}
+    assert first == second == {"train": 2, "measure": 2, **DRAWN}
     assert finished.jobs() == {}
 
 
@@ -133,7 +135,7 @@ def test_what_a_sweep_was_collected_from_is_remade_only_when_it_is_needed(elsewh
             path.unlink()
     assert elsewhere.jobs() == {}
     with elsewhere.edited("src/relative_stability/figures/style.py", "font_scale=1.05", "font_scale=1.1"):
-        assert elsewhere.jobs() == {"figure": 4}
+        assert elsewhere.jobs() == {"figure": 8, "animation": 1}
     (elsewhere.path / "results/sweeps/default.nc").unlink()
     assert elsewhere.jobs() == {"train": 2, "measure": 2, **DRAWN, "figure": 2}
 
