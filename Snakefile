@@ -7,9 +7,8 @@
 #   results/figures/{figure}.pdf, .png, .nc, .gif                                            figures
 #   results/claims.md, results/claims.csv                                               claims
 #
-# A digest stands for everything that made a file, so its name says all there is to know about its freshness. A file
-# without one has a mark in results/.requests that has, and is made anew where that is newer. The config comes from
-# profiles/default, or from --configfile.
+# A digest stands for everything that made a file, so its name says how fresh it is. A file without one has a mark in
+# results/.requests that has, and is made anew where that is newer. The config: profiles/default, or --configfile.
 
 from pathlib import Path
 

@@ -93,10 +93,10 @@ class Flow:
         velocity = nets.pull(inputs, signs)
         slopes = _rms(nets.push(inputs, velocity)) / signs.shape[1]
         growth = _norm(velocity) / _norm(weights) / (alpha * signs.shape[1])
-        length = tolerance / torch.maximum(slopes, growth).double()
+        self.first = tolerance / torch.maximum(slopes, growth).double()
         margins = torch.zeros_like(signs)
         self.state = State(
-            weights, margins, ones, self._loss(margins), zero, length, torch.zeros_like(signs), zero.long()
+            weights, margins, ones, self._loss(margins), zero, self.first.clone(), torch.zeros_like(signs), zero.long()
         )
 
     @property
@@ -107,7 +107,7 @@ class Flow:
     @property
     def stuck(self) -> Tensor:
         """Which nets get nowhere, as no step is short enough, (M,) bool."""
-        return self.state.length < VANISHED * self.state.time
+        return self.state.length < VANISHED * torch.maximum(self.state.time, self.first)
 
     def advance(self, which: Tensor, until: Tensor) -> Tensor:
         """Try one step of these nets, (m,), none of them beyond its time `until`; returns which did, (m,) bool."""
