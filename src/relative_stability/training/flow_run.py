@@ -37,7 +37,8 @@ def flow_run(
     """Follow the gradient flow of every seed at every alpha, or go on with it where the checkpoints say.
 
     On a CPU one net after another, so that a seed has the same bits in whichever range it stands; on a GPU, or with
-    `seeds: together`, all at once. Raises Stopped when a signal asked to leave, with all that was done in the checkpoints.
+    `seeds: together`, all at once. Raises Stopped when a signal asked to leave, with all that was done in the
+    checkpoints.
     """
     alphas = request["training"]["alpha"]
     members = list(product(seeds, alphas))
