@@ -32,9 +32,12 @@ def _check(sheet: Sheet, cell: "xr.Dataset", subject: str, where: str) -> None:
     expected, low = ("1/2", 0.5) if learns else ("0", 0.0)
     bounds = (low - WITHIN, low + WITHIN)
     sheet.add(claim, subject, "exponent of the compression λ in P", found, f"{expected}, within {WITHIN}", bounds, few)
-    peak = cell["compression_curve"].max("time").transpose("P", "seed")
+    followed = cell["compression"].sel(state="trained").notnull()
+    peak = cell["compression_curve"].max("time").where(followed).transpose("P", "seed")
     highest = exponent(cell["P"].values.astype(float), peak.values)
     sheet.add("Largest λ of the flow", subject, "exponent of the largest λ in P", highest, "–", None)
+    neuron = trained_exponent(cell, "neuron_compression")
+    sheet.add("Compression of the median neuron", subject, "its exponent in P, at the end", neuron, "–", None)
     for words, values in (("λ at the end", cell["compression"].sel(state="trained")), ("largest λ", peak)):
         sheet.add("Compression", subject, f"{words}, at P = {largest}", typical(values.isel(P=-1).values), "–", None)
 

@@ -13,12 +13,27 @@ def compression(weights: "Tensor", uninformative: Sequence[int]) -> "Tensor":
     weights: (h, d); uninformative: the d_⊥ inputs that carry no information. Returns (), 1 for isotropic weights.
     The compression since initialisation is λ(t)/λ(0).
     """
+    seen, blind = _mean_squares(weights, uninformative)
+    return (seen.mean() / blind.mean()).sqrt()
+
+
+def neuron_compression(weights: "Tensor", uninformative: Sequence[int]) -> "Tensor":
+    """The same of the median neuron: that of (‖w_∥‖/√d_∥) / (‖w_⊥‖/√d_⊥), which few large neurons do not move.
+
+    weights: (h, d). Returns (). Not in the paper.
+    """
+    seen, blind = _mean_squares(weights, uninformative)
+    return (seen / blind).sqrt().quantile(0.5)
+
+
+def _mean_squares(weights: "Tensor", uninformative: Sequence[int]) -> tuple["Tensor", "Tensor"]:
+    """Of each neuron, over informative inputs and over the others, each (h,)."""
     import torch
 
     blind = torch.zeros(weights.shape[1], dtype=torch.bool)
     blind[list(uninformative)] = True
     squares = weights.double() ** 2
-    return (squares[:, ~blind].mean() / squares[:, blind].mean()).sqrt()
+    return squares[:, ~blind].mean(1), squares[:, blind].mean(1)
 
 
 def error_exponent(regime: str, d: int) -> float:

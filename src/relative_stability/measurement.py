@@ -63,11 +63,11 @@ def stability_variables(
     batch_norm: BatchNorm = "auto",
     mixed_precision: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    **plan: int,
+    **plan: Any,
 ) -> dict[str, Variable]:
     """Measure, and label what comes out with dimensions, units and coordinates.
 
-    families: one for each cut, or a single one of another kind; plan: draws, seed, batch_size, bootstrap.
+    families: one for each cut, or a single one of another kind; plan: draws, seed, batch_size, bootstrap, probes.
     Dimensions are, where there are several of a kind, estimator and layer, then cut and displacement for
     diffeomorphisms, else the magnitude's own name. The other arguments are those of `measure`.
     """

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,12 +18,14 @@ from relative_stability.linear_model import compression
 from relative_stability.logs import log
 from relative_stability.measurement import build_families, stability_variables
 from relative_stability.perturbations import DISPLACING
+from relative_stability.perturbations.base import probes
 from relative_stability.store import Variable
 from relative_stability.training.members import make_net
 from relative_stability.training.records import snapshot_state
 from relative_stability.training.run import Weights, load_net
 
 STATES = ("init", "trained")
+KEPT = 2**20  # numbers that the images may have for their perturbations to be kept
 # Options that joined later, and are not in a request where they have these values.
 LATER = {"noise_matching": "auto", "interpolation": "bilinear", "modes": "disc"}
 STATE_AXIS = {"state": Variable(("state",), np.array(STATES), "state of the net", "")}
@@ -94,6 +97,8 @@ class _Run:
         )
         displacing = settings["perturbation"] in DISPLACING
         self.magnitudes = settings["displacement" if displacing else "magnitude"]
+        # All nets meet the same perturbations, which take longer to draw than small nets to run.
+        self.probes = lru_cache(maxsize=32)(probes) if self.images.numel() <= KEPT else probes
         self.last: dict[str, Variable] = {}
         self.measured: tuple[Index, str, dict[str, Variable]] = ((), "", {})
 
@@ -154,6 +159,7 @@ class _Run:
             estimator=self.settings["estimator"],
             noise_matching=self.settings["noise_matching"],
             draws=self.settings["draws"],
+            probes=self.probes,
             seed=self.settings["seed"],
         )
         log.info("net at position %s, %s: R %s", index, cell.label, np.round(self.last["R"].values, 3).tolist())

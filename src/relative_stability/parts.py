@@ -162,7 +162,7 @@ def flow_variables(
     found = {**measured["output"][0], "diverged": curves["collapsed"]._replace(values=lost)}
     found |= {name: curves[name] for name in ("diverged_epoch", "collapsed", "met", "stop_time", "time", "alpha")}
     found |= {name: curves[name] for name in OF_DATASET if name in curves}
-    for name in ("test_error", "train_loss", "compression", "output_scale"):
+    for name in ("test_error", "train_loss", "compression", "neuron_compression", "output_scale"):
         (*along, _), values = curves[name].dims, curves[name].values
         ends = np.stack([values[..., 0], np.where(lost, np.nan, values[..., -1])], -1)
         found[name] = curves[name]._replace(dims=(*along, "state"), values=ends)

@@ -32,6 +32,7 @@ from relative_stability.stability import (
 
 Matching = str  # "mean": every image gets noise of the mean norm; "image": each of its own
 PERTURBED = "perturbed"
+NOISE = Noise()
 
 
 class Setting(NamedTuple):
@@ -46,7 +47,7 @@ class Setting(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How a measurement is made. estimators: each with the matching rule of its noise."""
+    """How a measurement is made. estimators: each with the matching rule of its noise; probes: draws random numbers."""
 
     settings: Sequence[Setting]
     estimators: dict[str, Matching]
@@ -55,6 +56,7 @@ class Plan(NamedTuple):
     seed: int = 0
     batch_size: int = 500
     bootstrap: int = 1000
+    probes: Callable[..., Tensor] = probes
 
 
 class Measured(NamedTuple):
@@ -198,17 +200,16 @@ class _Measurement:
     def _draw(self, family: Perturbation, rows: slice, batch: Tensor, stream: str = "") -> Tensor:
         draw, start = divmod(rows.start, len(self.images))
         images = range(start, start + rows.stop - rows.start)
-        drawn = probes(family, tuple(batch.shape[1:]), self.plan.seed, images, draw, stream)
+        drawn = self.plan.probes(family, tuple(batch.shape[1:]), self.plan.seed, images, draw, stream)
         return family.prepare(drawn, batch)
 
     def _noisy(self, rule: Matching, chunk: range) -> None:
-        noise = Noise()
         for rows in self.rows:
             batch, clean = self._batch(rows), self._clean(rows)
-            direction = self._draw(noise, rows, batch, stream="matched noise")
+            direction = self._draw(NOISE, rows, batch, stream="matched noise")
             for s in chunk:
                 norms = self.norms[s].mean().expand(len(batch)) if rule == "mean" else self.norms[s, rows]
-                noisy = noise.apply(batch, direction, norms.view(-1, *[1] * (batch.ndim - 1)))
+                noisy = NOISE.apply(batch, direction, norms.view(-1, *[1] * (batch.ndim - 1)))
                 self._pass(noisy, clean, rule, s, rows, chunk)
 
     def _pass(self, batch: Tensor, clean: list[Tensor], kind: str, s: int, rows: slice, chunk: range) -> None:

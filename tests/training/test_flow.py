@@ -66,6 +66,13 @@ def test_halving_the_tolerance_changes_the_compression_by_less_than_one_percent(
     assert float(found[1]) == pytest.approx(float(found[0]), rel=0.01)
 
 
+@pytest.mark.parametrize("scale", [1e200, float("nan")])
+def test_a_flow_that_cannot_take_its_first_step_is_stuck(scale):
+    good = flow()
+    bad = run(Flow(good.nets, good.inputs * scale, good.signs, good.alpha, good.tolerance))
+    assert bad.stuck.all() and not bad.met.any() and not bad.state.steps.any()
+
+
 def test_it_is_the_flow_that_short_explicit_steps_follow():
     """dθ/dt = −∇L with autograd, by Euler's method, up to a time at which half of the loss is left."""
     ours = flow((0.3,), P=30, width=40, tolerance=0.005)

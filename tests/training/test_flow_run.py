@@ -8,8 +8,9 @@ from relative_stability.errors import Stopped
 from relative_stability.linear_model import compression
 from relative_stability.training.checkpoints import Checkpoints
 from relative_stability.training.flow_records import record_times
+from relative_stability.training.flow_run import flow_run
 from relative_stability.training.members import make_net
-from tests.training.flows import OPTIONS, follow, linear, measured, request, swept
+from tests.training.flows import CPU, OPTIONS, follow, linear, measured, request, swept
 
 
 def same(a, b):
@@ -27,7 +28,7 @@ def test_what_is_recorded_has_its_labels(trained):
     curves = trained.curves
     assert curves["hidden_weight"].dims == ("seed", "alpha", "time", "neuron", "feature")
     assert curves["hidden_weight"].values.shape == (2, 2, 9, 60, 4)
-    for name in ("train_loss", "test_error", "compression", "output_scale"):
+    for name in ("train_loss", "test_error", "compression", "neuron_compression", "output_scale"):
         assert curves[name].dims == ("seed", "alpha", "time") and np.isfinite(curves[name].values).all()
     assert curves["time"].values.tolist() == record_times(OPTIONS) == [0, *(10.0**k for k in range(8))]
     assert curves["alpha"].values.tolist() == [0.01, 100] and curves["met"].values.all()
@@ -45,6 +46,9 @@ def test_curves_are_those_of_the_weights(trained):
     expected = compression(torch.from_numpy(weights[at]), range(1, 4)) / compression(first, range(1, 4))
     assert curves["compression"].values[at] == pytest.approx(float(expected), rel=1e-6)
     assert (curves["compression"].values[..., 0] == 1).all()
+    ratios = [np.abs(w[:, 0]) / np.sqrt((w[:, 1:] ** 2).mean(1)) for w in (weights[at], first.numpy())]
+    expected = np.median(ratios[0]) / np.median(ratios[1])
+    assert curves["neuron_compression"].values[at] == pytest.approx(expected, rel=1e-6)
     # At the start the output is 0 everywhere, at the end it is that of the net with the weights that were kept.
     assert (curves["output_scale"].values[..., 0] == 0).all() and (curves["train_loss"].values[..., 0] == 1).all()
     end = int(np.isfinite(weights[1, 0, :, 0, 0]).sum()) - 1
@@ -84,6 +88,17 @@ def test_a_time_limit_leaves_margins_unmet_and_says_so():
     curves = follow(seeds=range(1), max_time=30.0, snapshots=3).curves
     assert not curves["met"].values[0, 1] and curves["stop_time"].values[0, 1] == 30
     assert np.isfinite(curves["hidden_weight"].values[0, 1]).all()
+
+
+def test_a_flow_that_gets_nowhere_is_marked_and_the_others_go_on(caplog):
+    data = linear()
+    usual, images = request(), data.images.clone()
+    first, second = (set(data.training_subset(usual["P"], seed).tolist()) for seed in range(2))
+    images[min(second - first)] = torch.nan
+    curves = flow_run(usual, data._replace(images=images), range(2), CPU).curves
+    assert np.isnan(curves["diverged_epoch"].values[0]).all() and curves["met"].values[0].all()
+    assert (curves["diverged_epoch"].values[1] == 0).all() and not curves["met"].values[1].any()
+    assert "seed 1, alpha 0.01: no step is short enough at t = 0; it enters no average" in caplog.text
 
 
 def test_same_seed_same_bits_and_stacks_agree_with_single_nets(trained):

@@ -9,6 +9,7 @@ rule train:
         weights="results/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.safetensors",
     log:
         "results/logs/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.log",
+    priority: lambda w: int(w.P)  # those that take long first, or one of them is still running when all else is done
     group:
         "run"
     threads: 1

@@ -1,6 +1,6 @@
-"""The linear model's compression λ: against the flow's time for every P, and at the end against P."""
+"""The linear model's compression λ: against the flow's time for every P, and against P at its end and its largest."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import seaborn as sns
@@ -25,15 +25,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# Other measures of compression, where features are learnt.
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "height": ("largest", {"marker": "^", "linestyle": (0, (4, 2))}),
+    "median": ("median neuron", {"marker": "v", "linestyle": (0, (1, 1.5))}),
+}
+
+
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
     """Means over seeds of λ against time, at the end and at its largest, and their exponents in P."""
     expect_flows(sweep, "compression")
     end, curve = sweep["compression"].sel(state="trained", drop=True), sweep["compression_curve"]
     height = curve.max("time").where(end.notnull())
-    words = {"end": "compression λ at the end of the flow", "height": "largest compression λ of the flow"}
-    named = {"end": end, "height": height}
+    median = sweep["neuron_compression"].sel(state="trained", drop=True)
+    words = {
+        "end": "compression λ at the end of the flow",
+        "height": "largest compression λ of the flow",
+        "median": "compression of the median neuron at the end of the flow",
+    }
+    named = {"end": end, "height": height, "median": median}
     whole = sweep.assign({n: v.assign_attrs(long_name=words[n], units="1") for n, v in named.items()})
-    drawn = summary(whole, ("compression_curve", "end", "height"))
+    drawn = summary(whole, ("compression_curve", *named))
     for name, values in named.items():
         drawn[f"{name}_exponent"] = exponents(values).assign_attrs(long_name=f"exponent of the {words[name]} in P")
     return drawn
@@ -58,9 +70,9 @@ def draw(numbers: xr.Dataset) -> "Figure":
             slope = slope_words(line["end_exponent"])
             band(right, sizes, line, "end", f"{alpha_label(alpha)}, end{slope}", **style)
             if alpha in learns:
-                slope = slope_words(line["height_exponent"])
-                style = {**style, "marker": "^", "linestyle": (0, (4, 2))}
-                band(right, sizes, line, "height", f"{alpha_label(alpha)}, largest{slope}", **style)
+                for name, (label, looks) in OTHERS.items():
+                    words = f"{alpha_label(alpha).partition(', ')[2]}, {label}{slope_words(line[f'{name}_exponent'])}"
+                    band(right, sizes, line, name, words, **{**style, **looks})
                 guide(right, sizes, line["height_mean"].values, 0.5, r"$\sqrt{P}$", color="0.35")
         left.set_title(title)
         left.set_xlabel(r"time $t$ of the flow")

@@ -107,7 +107,7 @@ class Flow:
     @property
     def stuck(self) -> Tensor:
         """Which nets get nowhere, as no step is short enough, (M,) bool."""
-        return self.state.length < VANISHED * torch.maximum(self.state.time, self.first)
+        return ~(self.state.length > VANISHED * torch.maximum(self.state.time, self.first))  # NaN: stuck
 
     def advance(self, which: Tensor, until: Tensor) -> Tensor:
         """Try one step of these nets, (m,), none of them beyond its time `until`; returns which did, (m,) bool."""
@@ -177,14 +177,13 @@ class Flow:
         return self.alpha[which][:, None] * outputs * y
 
     def _kernel(self, which: Tensor, nets: Stack, near: Tensor) -> Kernel:
-        """A kernel that has these samples; the former one while it serves, as it costs most of a step."""
+        """A kernel that has these samples; the former one while it serves."""
         old, weights = self.kernel, nets.parameters
         if old is not None and torch.equal(old.which, which):
             way = _norm([w - v for w, v in zip(weights, old.weights, strict=True)])
-            if bool((way <= KERNEL_AGE * self.tolerance * _norm(weights)).all()):
-                if not bool((near & ~old.mask).any()):
-                    return old
-                near = torch.ones_like(near)  # weights hardly move: it will serve for long
+            young = bool((way <= KERNEL_AGE * self.tolerance * _norm(weights)).all())
+            if young and not bool((near & ~old.mask).any()):
+                return old
         self.kernel = self.make_kernel(which, weights, near)
         return self.kernel
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from relative_stability.datasets.linear import boundary
-from relative_stability.linear_model import compression
+from relative_stability.linear_model import compression, neuron_compression
 from relative_stability.store import Variable
 
 SPAN, POINTS = 3.0, 41  # of the plane on which the output at the end is kept, and points along each side
@@ -17,6 +17,7 @@ SCALARS = {
     "train_loss": "training loss, mean of max(0, 1 - margin)",
     "test_error": "test error",
     "compression": "compression λ of the first layer's weights, over its initial value",
+    "neuron_compression": "compression of the median neuron, over its initial value",
     "output_scale": "root of the mean square of the output over the test set",
 }
 
@@ -72,6 +73,7 @@ class FlowRecords:
             "train_loss": float(now.loss[member]),
             "test_error": float(((now.outputs[member] > 0) != (now.signs[member] > 0)).double().mean()),
             "compression": float(compression(first, self.uninformative)),
+            "neuron_compression": float(neuron_compression(first, self.uninformative)),
             "output_scale": float(now.outputs[member].double().square().mean().sqrt()),
         }
         for name, value in scores.items():
@@ -103,8 +105,8 @@ def labelled(
 
     inputs, signs = samples
     position = inputs[:, :SAMPLES, [0, records.uninformative[0]]]
-    initial = records.tensors["compression"][:, :1].clone()
-    records.tensors["compression"] /= initial
+    for name in ("compression", "neuron_compression"):
+        records.tensors[name] /= records.tensors[name][:, :1].clone()
     along, axis = ("seed", "alpha"), np.linspace(-SPAN, SPAN, POINTS)
     hidden = f"time/{records.first}"
     return {

@@ -87,7 +87,7 @@ def interior(Q: Tensor, q: Tensor, accuracy: float) -> Tensor:
     for _ in range(INTERIOR):
         gap = (a * low + (1 - a) * up).mean(1, keepdim=True) / 2
         force = q - times(Q, a) + low - up
-        if bool(((gap < 0.01 * accuracy) & (force.abs().amax(1, keepdim=True) < 0.1 * accuracy)).all()):
+        if bool(((gap < 0.1 * accuracy) & (force.abs().amax(1, keepdim=True) < 0.1 * accuracy)).all()):
             break
         factor, _ = torch.linalg.cholesky_ex(Q + torch.diag_embed(low / a + up / (1 - a)))
         way = _direction(factor, force, a, low, up, torch.zeros_like(a), torch.zeros_like(a))
