@@ -1,11 +1,10 @@
 # Which invariances does a net learn from P examples, and does that explain its error?
-#
 #   results/datasets/{dataset}.{digest}.nc                                              prepare
 #   results/training/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc, .safetensors        train
 #   results/stability/{observable}/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc        measure
 #   results/sweeps/{sweep}.nc                                                           collect
-#   results/figures/{figure}.pdf, .png, .nc, .gif                                            figures
-#   results/claims.md, results/claims.csv                                               claims
+#   results/figures/{figure}.pdf, .png, .nc, .gif                                       figures
+#   results/claims.md, results/claims.csv, results/report.html                          claims, report
 #
 # A digest stands for everything that made a file, so its name says how fresh it is. A file without one has a mark in
 # results/.requests that has, and is made anew where that is newer. The config: profiles/default, or --configfile.
@@ -53,6 +52,7 @@ localrules:
     animation,
     claims,
     check_claims,
+    report,
 
 
 rule all:

@@ -13,7 +13,8 @@ from relative_stability.datasets import SOURCES, Facts, data_root, facts
 from relative_stability.errors import InputError, nearest
 from relative_stability.packs import Pack, packed
 from relative_stability.perturbations import DISPLACING, GEOMETRIC
-from relative_stability.results import Claims, Dataset, Figure, Measurement, Run, Sweep
+from relative_stability.published import Claims, Figure, Report, Sweep
+from relative_stability.results import Dataset, Measurement, Run
 from relative_stability.seeds import seed_ranges
 from relative_stability.store import as_json, read_attributes
 
@@ -32,6 +33,7 @@ class Grid:
     sweeps: Sequence[Sweep]
     figures: Sequence[Figure]
     claims: Claims
+    report: Report
     warnings: Sequence[str]
     by_digest: Mapping[str, Any] = field(repr=False)
     packs: Mapping[str, Pack] = field(repr=False)  # by the digest of each run in one
@@ -58,8 +60,8 @@ class Grid:
 
     @property
     def marks(self) -> list[str]:
-        """The mark of each of these."""
-        return [result.mark for result in self.published]
+        """The mark of each of these, and of the report."""
+        return [result.mark for result in (*self.published, self.report)]
 
     def find(self, digest: str) -> Any:
         """The dataset, run or measurement with this digest. Raises InputError where this config has none."""
@@ -129,13 +131,15 @@ def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
     packs = packed(measurements, config["device"], config["pack_minutes"])
     everything = [*datasets.values(), *runs.values(), *measurements, *packs.values()]
     by_digest = {item.digest: item for item in everything}
+    claims = Claims(sweeps)
     return Grid(
         device=config["device"],
         engine=config["engine"],
         data_root=str(root),
         sweeps=sweeps,
         figures=figures,
-        claims=Claims(sweeps),
+        claims=claims,
+        report=Report(claims, figures, raw),
         warnings=list(dict.fromkeys(warnings)),
         by_digest=by_digest,
         packs=packs,

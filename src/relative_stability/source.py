@@ -16,12 +16,15 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
 
 
 @cache
-def source_digest(*names: str) -> str:
-    """Ten hexadecimal digits for modules or folders of this package, by name."""
+def source_digest(*names: str, suffixes: tuple[str, ...] = (".py",)) -> str:
+    """Ten hexadecimal digits for modules or folders of this package, by name. suffixes: of files that count."""
     root = Path(__file__).parent
-    files = [file for name in names for file in sorted([*root.glob(f"{name}.py"), *root.glob(f"{name}/**/*.py")])]
-    text = "\n".join(
-        f"{file.relative_to(root)} {ast.dump(_without_docstrings(ast.parse(file.read_text(encoding='utf-8'))))}"
-        for file in files
-    )
+    patterns = [pattern for suffix in suffixes for pattern in (f"{{}}{suffix}", f"{{}}/**/*{suffix}")]
+    files = [file for name in names for file in sorted(f for p in patterns for f in root.glob(p.format(name)))]
+    text = "\n".join(f"{file.relative_to(root)} {_meaning(file)}" for file in files)
     return sha256(text.encode()).hexdigest()[:10]
+
+
+def _meaning(file: Path) -> str:
+    text = file.read_text(encoding="utf-8")
+    return ast.dump(_without_docstrings(ast.parse(text))) if file.suffix == ".py" else text

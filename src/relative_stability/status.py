@@ -12,7 +12,8 @@ import numpy as np
 from relative_stability.finished import kept
 from relative_stability.grid import Grid
 from relative_stability.joblogs import Failure, last_error, recent
-from relative_stability.results import FINISHED, RESULTS, Measurement, Run, Sweep
+from relative_stability.published import Sweep
+from relative_stability.results import FINISHED, RESULTS, Measurement, Run
 from relative_stability.store import read
 from relative_stability.training.lock import DEAD, lately_held
 

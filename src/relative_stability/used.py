@@ -37,11 +37,15 @@ class Used(NamedTuple):
         )
 
 
-def found_in(logs: Iterable[Path]) -> list[Used]:
-    """What jobs of a cluster have used, by the ends of their logs."""
+def all_in(logs: Iterable[Path]) -> list[Used]:
+    """What jobs have used, by the ends of their logs."""
     lines = (_LINE.findall(log.read_text(encoding="utf-8", errors="replace")) for log in logs)
-    found = [Used(int(s), int(m), int(g), int(u), int(a), job) for line in lines for s, m, g, u, a, job in line]
-    return [used for used in found if used.job]
+    return [Used(int(s), int(m), int(g), int(u), int(a), job) for line in lines for s, m, g, u, a, job in line]
+
+
+def found_in(logs: Iterable[Path]) -> list[Used]:
+    """The same of jobs of a cluster alone."""
+    return [used for used in all_in(logs) if used.job]
 
 
 def efficiency(used: Iterable[Used], run_id: str = "", since: float = 0.0) -> str:

@@ -48,6 +48,26 @@ rule animation:
         "../scripts/animation.py"
 
 
+rule report:
+    """Everything on one page, which opens without the internet: claims, figures, configuration, run times."""
+    input:
+        marks=grid.report.marks,
+        claims=grid.claims.files,
+        figures=[figure.path.replace(".pdf", ".png") for figure in grid.figures],
+        sweeps=ancient([sweep.path for sweep in grid.sweeps]),
+    output:
+        grid.report.path,
+    log:
+        "results/logs/report.log",
+    params:
+        request=grid.report.json,
+        stages=lambda w: grid.report.stages,
+    message:
+        "report"
+    script:
+        "../scripts/report.py"
+
+
 rule claims:
     """The claims, checked on every sweep."""
     input:

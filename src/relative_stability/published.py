@@ -1,0 +1,189 @@
+"""What is shown in the end, under names without digests: sweeps, figures, claims, and the report that has them all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from relative_stability.figures import ANIMATED, KINDS
+from relative_stability.results import RESULTS, Dataset, Measurement, Request, Result, Run
+from relative_stability.seeds import parse_seeds
+from relative_stability.source import source_digest
+from relative_stability.store import as_json
+from relative_stability.versions import STAGES
+
+
+class _Published(Result):
+    """A result whose path has no digest. Its mark has one, and is older than the result while it tells the truth."""
+
+    path: str
+    sweeps: Sequence["Sweep"] = ()  # what it is made from
+
+    @property
+    def mark(self) -> str:
+        return f"{RESULTS}/.requests/{Path(self.path).relative_to(RESULTS)}.{self.digest}"
+
+    @property
+    def files(self) -> list[str]:
+        """All files of the result."""
+        return [self.path]
+
+    @property
+    def marks(self) -> list[str]:
+        """Its own mark, then those of the sweeps that it is made from: one that is stale is noticed here too."""
+        return [self.mark, *(sweep.mark for sweep in self.sweeps)]
+
+
+@dataclass(frozen=True)
+class Sweep(_Published):
+    """A named grid of runs with what is measured on them."""
+
+    name: str
+    measurements: Sequence[Measurement]
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        labels = [[m.run.place, m.run.digest, m.observable, m.digest] for m in self.measurements]
+        return {"stage": "collect", "version": STAGES["collect"], "sweep": self.name, "measurements": labels}
+
+    @property
+    def path(self) -> str:  # type: ignore[override]
+        return f"{RESULTS}/sweeps/{self.name}.nc"
+
+    @property
+    def former(self) -> str:
+        """Second name of the file, of no rule's output: Snakemake deletes those before the job that makes them anew."""
+        return f"{RESULTS}/.collected/{self.name}.nc"
+
+    @cached_property
+    def runs_json(self) -> str:
+        """For each run its place, labels, path and digest of its curves, and by observable those of its stability."""
+        rows: dict[str, Request] = {}
+        for m in self.measurements:
+            labels = {
+                "place": m.run.place,
+                "dataset": m.run.dataset.name,
+                "net": m.run.net,
+                "architecture": m.run.net_options["architecture"],
+                "pretrained": "pretrained" in m.run.net_options,
+                "P": m.run.P,
+                "seeds": m.run.seeds,
+                "curves": [m.run.curves, m.run.digest],
+                "stability": {},
+            }
+            rows.setdefault(m.run.curves, labels)["stability"][m.observable] = [m.path, m.digest]
+        return as_json(list(rows.values()))
+
+    @property
+    def facts(self) -> Request:
+        """What it is a sweep of, for captions."""
+        runs = [m.run for m in self.measurements]
+        return {
+            "sweep": self.name,
+            "datasets": list(dict.fromkeys(run.dataset.name for run in runs)),
+            "nets": list(dict.fromkeys(run.net for run in runs)),
+            "P": sorted({run.P for run in runs}),
+            "seeds": len({seed for seeds in {run.seeds for run in runs} for seed in parse_seeds(seeds)}),
+            "perturbation": self.measurements[0].stability["perturbation"],
+        }
+
+    @property
+    def datasets(self) -> list[Dataset]:
+        return list({m.run.dataset.name: m.run.dataset for m in self.measurements}.values())
+
+
+@dataclass(frozen=True)
+class Figure(_Published):
+    """A figure of a sweep."""
+
+    name: str
+    kind: str
+    sweep: Sweep
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        code = source_digest(
+            "figures", "statistics", "sweep", "linear_model", *([] if self.sweeps else ["perturbations", "randomness"])
+        )
+        drawn_from = [part.request for part in self.parts]
+        return {
+            "stage": "figure",
+            "code": code,
+            "name": self.name,
+            "kind": self.kind,
+            "drawn_from": drawn_from,
+        }
+
+    @property
+    def path(self) -> str:  # type: ignore[override]
+        return f"{RESULTS}/figures/{self.name}.pdf"
+
+    @property
+    def files(self) -> list[str]:
+        film = [".gif"] if self.kind in ANIMATED else []
+        return [self.path.replace(".pdf", suffix) for suffix in (".pdf", ".png", ".nc", *film)]
+
+    @property
+    def sweeps(self) -> list[Sweep]:  # type: ignore[override]
+        return [self.sweep] if KINDS[self.kind] == "sweep" else []
+
+    @property
+    def parts(self) -> Sequence["Sweep | Dataset | Run"]:
+        """What it is drawn from: the sweep, its datasets, or its first run at the largest P."""
+        if KINDS[self.kind] == "run":
+            return [max((m.run for m in self.sweep.measurements), key=lambda run: run.P)]
+        return self.sweeps or self.sweep.datasets
+
+
+@dataclass(frozen=True)
+class Claims(_Published):
+    """The claims, checked on every sweep."""
+
+    sweeps: Sequence[Sweep]
+    path: str = f"{RESULTS}/claims.md"
+
+    @property
+    def files(self) -> list[str]:
+        return [self.path, self.path.replace(".md", ".csv")]
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        code = source_digest("claims", "linear_claims", "verdicts", "statistics", "sweep")
+        return {"stage": "claims", "code": code, "sweeps": [sweep.request for sweep in self.sweeps]}
+
+
+@dataclass(frozen=True)
+class Report(_Published):
+    """The page that has them all: claims, figures, and the configuration."""
+
+    claims: Claims
+    figures: Sequence[Figure]
+    config: Mapping[str, Any]
+    path: str = f"{RESULTS}/report.html"
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        return {
+            "stage": "report",
+            "code": source_digest("report", suffixes=(".py", ".html.j2")),
+            "claims": self.claims.digest,
+            "figures": [
+                {"name": f.name, "kind": f.kind, "digest": f.digest, "facts": f.sweep.facts} for f in self.figures
+            ],
+            "config": dict(self.config),
+        }
+
+    @property
+    def stages(self) -> list[tuple[str, int, list[str]]]:
+        """The stages in their order: how many results each makes, and the logs that say how long that took."""
+        measurements = {m.path: m for sweep in self.claims.sweeps for m in sweep.measurements}.values()
+        runs = {m.run.curves: m.run for m in measurements}.values()
+        return [
+            ("prepare", len({run.dataset.path for run in runs}), []),
+            ("train", len(runs), [run.log for run in runs]),
+            ("measure", len(measurements), [m.log for m in measurements]),
+            ("collect", len(self.claims.sweeps), []),
+            ("figure", len(self.figures), []),
+            ("claims", 1, []),
+        ]

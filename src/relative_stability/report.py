@@ -1,0 +1,136 @@
+"""The report: one page of HTML with everything in it, which opens from disk and without the internet."""
+
+import csv
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+from relative_stability.claims import RULES
+from relative_stability.figures import KINDS
+from relative_stability.marks import settle
+from relative_stability.provenance import software
+from relative_stability.store import read_attributes, write_text
+from relative_stability.used import Used, all_in
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+MADE_BY = ("commit", "torch_version", "cuda_version")  # attributes of sweeps
+VERDICTS = ("holds", "fails", "undecided")
+
+
+class Picture(NamedTuple):
+    """A figure on the page. image: PNG, base64."""
+
+    name: str
+    sweep: str
+    caption: str
+    image: str
+
+
+class Stage(NamedTuple):
+    """What a stage made. seconds: of its jobs, as far as their logs are there; longest: of one."""
+
+    name: str
+    results: int
+    jobs: int
+    seconds: int
+    longest: int
+
+
+def write(
+    request: Mapping[str, Any],
+    mark: str,
+    claims: str,
+    figures: Sequence[str],
+    sweeps: Sequence[str],
+    stages: Sequence[tuple[str, int, Sequence[str]]],
+    out: str,
+) -> None:
+    """The page as a file. request: of `Report`; figures: its pictures, in its order; stages: of `Report`."""
+    entries = request["figures"]
+    pictures = [picture(e["name"], e["kind"], e["facts"], Path(p)) for e, p in zip(entries, figures, strict=True)]
+    timed = [stage(name, count, map(Path, logs)) for name, count, logs in stages]
+    made: dict[str, set[str]] = {}
+    for path in sweeps:
+        attributes = read_attributes(path, remade_by="collect")
+        for name in MADE_BY:
+            if attributes.get(name):
+                made.setdefault(f"sweeps_{name}", set()).add(str(attributes[name]))
+    settle(mark)
+    joined = {name: ", ".join(sorted(values)) for name, values in made.items()}
+    write_text(out, page(Path(claims), pictures, timed, request["config"], joined, RULES.replace("**", "")))
+
+
+def caption(kind: str, facts: Mapping[str, Any]) -> str:
+    """What a figure shows, and of which runs. facts: of its sweep, see `Sweep.facts`."""
+    shown = (import_module(f"relative_stability.figures.{kind}").__doc__ or "").strip().splitlines()[0]
+    datasets, nets = ", ".join(facts["datasets"]), ", ".join(facts["nets"])
+    if KINDS[kind] == "datasets":
+        return f"{shown} Dataset: {facts['datasets'][0]}."
+    sizes, seeds = facts["P"], facts["seeds"]
+    if KINDS[kind] == "run":
+        return f"{shown} Data: {facts['datasets'][0]}; net: {facts['nets'][0]}; P = {sizes[-1]}; the first seed."
+    span = f"P = {sizes[0]}" if len(sizes) == 1 else f"P from {sizes[0]} to {sizes[-1]} ({len(sizes)} values)"
+    runs = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    return f"{shown} Data: {datasets}; nets: {nets}; {span}; {runs}; perturbation: {facts['perturbation']}."
+
+
+def picture(name: str, kind: str, facts: Mapping[str, Any], png: Path) -> Picture:
+    """A figure from its file. facts: of its sweep."""
+    return Picture(name, facts["sweep"], caption(kind, facts), b64encode(png.read_bytes()).decode())
+
+
+def stage(name: str, results: int, logs: Iterable[Path]) -> Stage:
+    """What a stage's jobs took, by their logs."""
+    used: list[Used] = all_in(log for log in logs if log.is_file())
+    seconds = [u.seconds for u in used]
+    return Stage(name, results, len(used), sum(seconds), max(seconds, default=0))
+
+
+def duration(seconds: int) -> str:
+    """In words.
+
+    >>> duration(42), duration(754), duration(7500)
+    ('42 s', '13 min', '2.1 h')
+    """
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def page(
+    claims: Path,
+    pictures: Sequence[Picture],
+    stages: Sequence[Stage],
+    config: Mapping[str, Any],
+    made: Mapping[str, str],
+    rules: str,
+) -> str:
+    """The page. claims: the table as CSV; made: what made the sweeps; rules: of the verdicts."""
+    with claims.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["interval"] = f"{_number(row['low'])} to {_number(row['high'])}" if _number(row["low"]) != "–" else "–"
+        row["value"] = _number(row["value"])
+    checked = [row for row in rows if row["verdict"] in VERDICTS]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["duration"] = duration
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        sweeps=list(dict.fromkeys([row["sweep"] for row in rows] + [p.sweep for p in pictures])),
+        rows=rows,
+        counts={verdict: sum(row["verdict"] == verdict for row in checked) for verdict in VERDICTS},
+        rules=rules,
+        pictures=pictures,
+        stages=stages,
+        config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
+        made={**software(), **made},
+    )
+
+
+def _number(text: str) -> str:
+    return "–" if text in ("nan", "") else f"{float(text):.3g}"

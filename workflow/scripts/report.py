@@ -1,0 +1,15 @@
+import json
+
+from relative_stability import report
+from relative_stability.logs import job_log
+
+with job_log(snakemake.log[0], "report"):
+    report.write(
+        json.loads(snakemake.params.request),
+        mark=snakemake.input.marks[0],
+        claims=snakemake.input.claims[1],
+        figures=[str(path) for path in snakemake.input.figures],
+        sweeps=[str(path) for path in snakemake.input.sweeps],
+        stages=snakemake.params.stages,
+        out=snakemake.output[0],
+    )
