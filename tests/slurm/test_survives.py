@@ -77,7 +77,8 @@ def test_a_job_that_is_out_of_time_or_memory_is_tried_again_with_more(cluster, t
         "measure:mem_mb=100",
     )
     before = last_job()
-    result = submit(project, "--set-resources", *asked, "--default-resources", "slurm_extra='--signal=USR1@30'")
+    # SLURM looks every half minute, and sends the signal up to half a minute early: here after 25 to 55 s.
+    result = submit(project, "--set-resources", *asked, "--default-resources", "slurm_extra='--signal=USR1@5'")
     assert result.returncode == 0, result.stdout + result.stderr
     limits = {job["TimeLimit"] for job in jobs_after(before) if job.get("TresPerJob") == "gres:gpu:1"}
     assert limits >= {"00:01:00", "00:02:00", "00:05:00"}  # and 3 minutes, where the signal came a minute early twice

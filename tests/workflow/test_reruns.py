@@ -53,11 +53,12 @@ def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expec
         ("src/relative_stability/claims.py", "MIN_NETS = 5", "MIN_NETS = 2", {"check_claims": 1}),
         ("src/relative_stability/training/engine.py", "# the same for every seed", "# one for all", {}),
         ("src/relative_stability/training/engine.py", "Where the training is.", "Where it is.", {}),
-        ("src/relative_stability/versions.py", '"train": 3', '"train": 4', {"train": 6, "measure": 8, "collect": 2, "figure": 7, "animation": 1, "check_claims": 1}),
+        ("src/relative_stability/versions.py", '"train": 3', '"train": 4', {"train": 4, "measure": 4, **DRAWN}),
+        ("src/relative_stability/versions.py", '"flow": 4', '"flow": 5', FLOWS),
         ("src/relative_stability/versions.py", '"measure": 2', '"measure": 3', {"measure": 8, "collect": 2, "figure": 5, "check_claims": 1}),
         ("src/relative_stability/versions.py", '"collect": 3', '"collect": 4', {"collect": 2, "figure": 5, "check_claims": 1}),
     ],
-    ids=["figure style", "figure comment", "claim", "comment", "docstring", "train version", "measure version", "collect version"],
+    ids=["figure style", "figure comment", "claim", "comment", "docstring", "train version", "flow version", "measure version", "collect version"],
 )  # fmt: skip
 def test_an_edit_of_the_code_reruns_what_it_means(finished, file, old, new, expected):
     with finished.edited(file, old, new):
