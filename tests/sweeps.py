@@ -19,9 +19,20 @@ def collected(cells):
 
 
 def made_up(
-    nets=("fc", "cnn"), sizes=(32, 128, 512), seeds=4, diverged=(), collapsed=(), pretrained=(), linear=False, cuts=(3,)
+    nets=("fc", "cnn"),
+    sizes=(32, 128, 512),
+    seeds=4,
+    diverged=(),
+    collapsed=(),
+    pretrained=(),
+    linear=False,
+    cuts=(3,),
+    inside=False,
 ):
-    """R = P^-½ after training and 1 before; D = 0.1; test error = 0.5 P^-½; noise of 2 % from seed to seed."""
+    """R = P^-½ after training and 1 before; D = 0.1; test error = 0.5 P^-½; noise of 2 % from seed to seed.
+
+    inside: with depth, where R falls from layer to layer after training, and dynamics, where it falls with time.
+    """
     generator = np.random.default_rng(0)
     axis = "magnitude" if linear else "displacement"
     dims = ("seed", "state", axis) if linear else ("seed", "state", "cut", axis)
@@ -66,13 +77,44 @@ def made_up(
                 },
                 {"seed": range(seeds), "epoch": [0, size]},
             )  # fmt: skip
+            measured = {"output": stability}
+            if inside:
+                measured |= _inside(r, d, dims, stability.coords, stability.attrs, layers=3 + nets.index(net))
+                snapshots = ("seed", "snapshot"), np.repeat(error[:, 1:], len(STEPS), 1)
+                curves = curves.assign(snapshot_train_loss=snapshots, snapshot_test_error=snapshots)
             cells.append(
                 (
                     {"dataset": "digits", "net": net, "architecture": net, "pretrained": net in pretrained, "P": size},
-                    {"output": stability},
+                    measured,
                     curves,
                 )
             )
     sweep = collected(cells)
     sweep.attrs["sweep"] = "made_up"
     return sweep
+
+
+STEPS = (1, 10, 100)  # of the snapshots, after that at initialisation
+
+
+def _inside(r, d, dims, coords, attributes, layers):
+    """Depth, R = R_output^(layer/layers), and dynamics, from R at initialisation to that of the output in equal steps."""
+    deep = np.stack([r ** ((k + 1) / layers) for k in range(layers)], 2)
+    early = np.stack([r[:, 0] ** (1 - k / 3) * r[:, 1] ** (k / 3) for k in range(len(STEPS) + 1)], 1)
+    rest, found = {name: coords[name] for name in coords if name != "state"}, {}
+    shape = ("seed", "snapshot", *dims[2:])
+    for name, axes, R, D in (
+        ("depth", ("seed", "state", "layer", *dims[2:]), deep, d[:, :, None]),
+        ("dynamics", shape, early, d[:, :1]),
+    ):
+        D = np.broadcast_to(D, R.shape)
+        interval = ((*axes, "bound"), np.stack([R * 0.9, R * 1.1], -1))
+        found[name] = xr.Dataset({"R": (axes, R), "D": (axes, D), "G": (axes, D / R), "R_interval": interval}, rest)
+        found[name].attrs = attributes
+    found["depth"] = found["depth"].assign_coords(
+        state=coords["state"], layer=[f"layer{k}" for k in range(layers)], depth=("layer", np.arange(layers))
+    )
+    found["dynamics"]["snapshot"] = np.arange(len(STEPS) + 1)
+    for name in ("snapshot_step", "snapshot_epoch"):
+        found["dynamics"][name] = "snapshot", np.array([0, *STEPS])
+    return found

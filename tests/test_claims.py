@@ -30,6 +30,25 @@ def test_known_laws_are_found_with_their_verdicts():
         assert row.verdict == "holds" and row.value == pytest.approx(0.5, abs=0.03)
 
 
+def test_r_in_depth_is_compared_between_the_last_layer_and_the_first():
+    sweep = made_up(inside=True, nets=("fc", "cnn"))
+    before, after = rows(sweep, "5.")
+    assert "cnn" in before.subject and "at init" in before.quantity and "after training" in after.quantity
+    assert before.value == pytest.approx(1, abs=0.05) and before.verdict == "holds"
+    assert after.value == pytest.approx(512**-0.5 / 512**-0.125, rel=0.05) and after.verdict == "holds"
+    assert [row.verdict for row in rows(sweep, "R in depth")] == ["no claim"] * 2
+    pretrained = rows(made_up(inside=True, nets=("cnn",), pretrained=("cnn",)), "5.")
+    assert [("after training" in row.quantity) for row in pretrained] == [True]
+
+
+def test_the_law_of_error_against_r_is_fitted_over_all_points():
+    """In the made-up sweep error = R/2."""
+    found = {row.quantity.split(",")[0]: row for row in rows(made_up(), "Error across nets and P")}
+    assert found["exponent of the error in R"].value == pytest.approx(1, abs=0.05)
+    assert found["error at R = 1"].value == pytest.approx(0.5, rel=0.1)
+    assert found["rank correlation with R"].value > 0.8 and abs(found["rank correlation with D"].value) < 0.7
+
+
 def test_what_a_small_sweep_cannot_tell_is_undecided_and_says_why():
     (row,) = rows(made_up(), "3. log error and log R")
     assert row.verdict == "undecided" and row.why == "2 nets show no correlation across nets; 5 are needed"

@@ -81,6 +81,7 @@ def changed(path, value):
         ("datasets", {"digits": {"image_size": 8}, "x": {"source": {}}}, r"datasets\.x: source \{\} is unknown; known: cifar10"),
         ("sweeps.default.seeds", "0-99999999999999", r"seeds below 2147483648 are needed"),
         ("figures.neurons", {"sweep": "default"}, r"figures\.neurons: neurons needs a sweep of gradient flows"),
+        ("figures.depth", {"sweep": "default"}, r"figures\.depth: depth is not measured in sweep 'default'; add it to its"),
         ("datasets", {"digits": {"greyscale": True}}, r"datasets\.digits: key 'greyscale' is unknown; did you mean 'grey'\?"),
         ("datasets", {"digits": {"noise": -1}}, r"datasets\.digits\.noise = -1 is refused: 0 or more is needed"),
         ("datasets", {"digits": {"random_labels": 2}}, r"datasets\.digits\.random_labels = 2 is refused: 1 or less"),

@@ -8,6 +8,8 @@ from relative_stability.statistics import (
     geometric_mean,
     geometric_spread,
     log_correlation,
+    power_law,
+    rank_correlation,
 )
 
 
@@ -64,6 +66,22 @@ def test_correlation_is_pearsons_of_the_logarithms():
     y[0] = np.nan
     y[1, 0] = 0  # an error of zero has no logarithm
     assert log_correlation(x, y).runs == 15
+
+
+def test_rank_correlation_is_spearmans_and_power_laws_are_least_squares():
+    generator = np.random.default_rng(2)
+    x = np.exp(generator.standard_normal((5, 4)))
+    y = 0.2 * x**0.5 * np.exp(0.1 * generator.standard_normal(x.shape))
+    y[1, 2] = np.nan
+    good = np.isfinite(y)
+    found = rank_correlation(x, y)
+    assert found.value == pytest.approx(stats.spearmanr(x[good], y[good]).statistic) and found.runs == 19
+    assert found.low < found.value < found.high
+    slope, prefactor = power_law(x, y)
+    expected = np.polyfit(np.log(x[good]), np.log(y[good]), 1)
+    assert (slope.value, prefactor.value) == pytest.approx((expected[0], np.exp(expected[1])))
+    assert slope.low < 0.5 < slope.high and prefactor.low < 0.2 < prefactor.high
+    assert np.isnan(rank_correlation(x, np.ones_like(x)).value)
 
 
 def test_interval_over_seeds_covers_the_mean_as_often_as_it_says():

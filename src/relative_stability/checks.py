@@ -12,10 +12,12 @@ from relative_stability.errors import InputError
 from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED
 from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
 from relative_stability.perturbations.temperature import check_displacements
-from relative_stability.results import Dataset, Figure, Run
+from relative_stability.published import Figure
+from relative_stability.results import Dataset, Run
 from relative_stability.weights import check_weights_file
 
 OF_FLOWS = ("boundary", "neurons", "compression", "linear_error", "linear_stability")
+DEFORMED = 5  # pixels of images that can be deformed to some use
 
 
 def check_observables(where: str, observables: Sequence[str], training: Mapping[str, Any]) -> None:
@@ -94,9 +96,18 @@ def check_figure(figure: Figure) -> None:
             f"figures.{figure.name}: {figure.kind} needs a sweep of gradient flows (training.optimizer: "
             f"gradient_flow), and sweep {figure.sweep.name!r} has none"
         )
-    flat = [run.dataset.name for run in runs if run.dataset.facts.image_size < 3]
-    if figure.kind == "twins" and flat:
-        raise InputError(f"figures.{figure.name}: twins needs images, and dataset {flat[0]!r} has none")
+    measured = {m.observable for m in figure.sweep.measurements}
+    if figure.kind in ("depth", "dynamics") and figure.kind not in measured:
+        raise InputError(
+            f"figures.{figure.name}: {figure.kind} is not measured in sweep {figure.sweep.name!r}; add it to its "
+            "observables"
+        )
+    flat = [run.dataset.name for run in runs if run.dataset.facts.image_size < DEFORMED]
+    if figure.kind in ("diffeomorphisms", "twins") and flat:
+        raise InputError(
+            f"figures.{figure.name}: {figure.kind} needs images of {DEFORMED} pixels or more, and dataset {flat[0]!r} "
+            "has none"
+        )
     if flows and not linear:
         raise InputError(
             f"figures.{figure.name}: {figure.kind} has no place for alpha, which sweep {figure.sweep.name!r} has; use "

@@ -14,7 +14,7 @@ import numpy as np
 
 from relative_stability.linear_claims import check_linear
 from relative_stability.nets import ARCHITECTURES, CONVOLUTIONAL, FULLY_CONNECTED
-from relative_stability.statistics import Estimate, log_correlation
+from relative_stability.statistics import Estimate, log_correlation, power_law, rank_correlation
 from relative_stability.sweep import at_reference
 from relative_stability.verdicts import MIN_SIZES, Row, Sheet, few_sizes, trained_exponent, typical
 
@@ -43,6 +43,8 @@ def check(sweep: "xr.Dataset") -> list[Row]:
             cell, subject = point.sel(dataset=dataset, net=net).transpose("P", "seed", ...), f"{dataset}, {net}"
             if deformed:
                 _check_net(sheet, cell, subject, where)
+                if "R_depth" in cell:
+                    _check_depth(sheet, cell, subject, where)
             elif linear and str(cell["architecture"].values) == "one_hidden":
                 _check_linear_model(sheet, cell, subject, where)
             _check_learning_curve(sheet, cell, subject)
@@ -104,6 +106,32 @@ def _check_across_nets(sheet: Sheet, point: "xr.Dataset", dataset: str, where: s
         found = log_correlation(trained[quantity].values, trained["test_error"].values)
         claim = f"3. log error and log {quantity} across nets and P"
         sheet.add(claim, dataset, f"correlation, {where}", found, expected, bounds, few)
+        ranked = rank_correlation(trained[quantity].values, trained["test_error"].values)
+        sheet.add("Error across nets and P", dataset, f"rank correlation with {quantity}, {where}", ranked, "–", None)
+    slope, prefactor = power_law(trained["R"].values, trained["test_error"].values)
+    paper = "– (1/2 on CIFAR-10)", "– (0.2 on CIFAR-10)"
+    sheet.add("Error across nets and P", dataset, f"exponent of the error in R, {where}", slope, paper[0], None)
+    sheet.add("Error across nets and P", dataset, f"error at R = 1, {where}", prefactor, paper[1], None)
+
+
+def _check_depth(sheet: Sheet, cell: "xr.Dataset", subject: str, where: str) -> None:
+    """Claim 5, at the largest P: R of the last layer over that of the first."""
+    layers = cell["R_depth"].isel(P=-1).transpose("seed", "state", "layer").sel(state=["init", "trained"])
+    there = np.flatnonzero(layers.notnull().any(("seed", "state")).values)
+    if len(there) < 2:
+        return
+    ratio = (layers.isel(layer=there[-1]) / layers.isel(layer=there[0])).values
+    claim, words = "5. In depth, R falls after training, not before", "R of the last layer over that of the first"
+    convolutional = ARCHITECTURES[str(cell["architecture"].values)].family == CONVOLUTIONAL
+    for column, state, expected, bounds in (
+        (0, "at init", "1 within ×2", (0.5, 2.0)),
+        (1, "after training", "below 1", (0.0, 1.0)),
+    ):
+        quantity, found = f"{words}, {state}, at P = {int(cell['P'][-1])}, {where}", typical(ratio[:, column])
+        if convolutional and not (column == 0 and bool(cell["pretrained"])):
+            sheet.add(claim, subject, quantity, found, expected, bounds)
+        else:
+            sheet.add("R in depth", subject, quantity, found, "–", None)
 
 
 def _start_and_end(cell: "xr.Dataset") -> tuple[Estimate, Estimate]:

@@ -106,15 +106,31 @@ def exponent(x: Array, y: Array) -> Estimate:
 
 def log_correlation(x: Array, y: Array) -> Estimate:
     """Pearson's correlation of ln x and ln y over all points. x, y: (…, seed), of one shape."""
+    return _of_points(lambda a, b: float(np.corrcoef(a, b)[0, 1]), x, y)
 
-    def correlation(values: Array) -> float:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            a, b = np.log(values[0]).ravel(), np.log(values[1]).ravel()
-        present = np.isfinite(a) & np.isfinite(b)
-        a, b = a[present], b[present]
+
+def rank_correlation(x: Array, y: Array) -> Estimate:
+    """Spearman's correlation of x and y, that of their ranks, over all points. x, y: (…, seed), of one shape."""
+    from scipy.stats import rankdata
+
+    return _of_points(lambda a, b: float(np.corrcoef(rankdata(a), rankdata(b))[0, 1]), x, y)
+
+
+def power_law(x: Array, y: Array) -> tuple[Estimate, Estimate]:
+    """β and c of y ≈ c x^β by least squares of ln y on ln x over all points. x, y: (…, seed), of one shape."""
+    slope = _of_points(lambda a, b: float(np.polyfit(a, b, 1)[0]), x, y)
+    return slope, _of_points(lambda a, b: float(np.exp(np.polyfit(a, b, 1)[1])), x, y)
+
+
+def _of_points(statistic: Callable[[Array, Array], float], x: Array, y: Array) -> Estimate:
+    """A statistic of ln x and ln y over all points; NaN with fewer than three of them, or where one does not vary."""
+
+    def found(values: Array) -> float:
+        present = _usable(values).all(0)
+        a, b = np.log(values[:, present])
         if len(a) < 3 or a.std() == 0 or b.std() == 0:
             return float("nan")
-        return float(np.corrcoef(a, b)[0, 1])
+        return statistic(a, b)
 
     pairs = np.stack([np.asarray(x, float), np.asarray(y, float)])
-    return over_seeds(correlation, pairs, int(_usable(pairs).all(0).sum()))
+    return over_seeds(found, pairs, int(_usable(pairs).all(0).sum()))

@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from relative_stability import InputError, datasets, stages
 from relative_stability.datasets.prepared import write_prepared
 from relative_stability.figures import KINDS, draw
+from relative_stability.perturbations.temperature import displacement, temperature_range
 from relative_stability.store import write_dataset
 from tests.sweeps import made_up
 from tests.training.flows import swept
@@ -19,6 +20,7 @@ matplotlib.use("Agg")
 def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sources")
     write_dataset(folder / "sweep.nc", made_up(diverged={("cnn", 128, 2)}))
+    write_dataset(folder / "inside.nc", made_up(inside=True))
     write_dataset(folder / "linear.nc", made_up(nets=("one_hidden",), linear=True))
     flows, curves = swept()
     write_dataset(folder / "flows.nc", flows)
@@ -47,7 +49,7 @@ def test_twins_show_images_of_different_classes_whatever_their_pixels(tmp_path):
 
 
 SOURCES = {
-    "twins": "digits.nc", "neurons": "curves.nc", "boundary": "curves.nc",
+    "twins": "digits.nc", "diffeomorphisms": "digits.nc", "depth": "inside.nc", "dynamics": "inside.nc", "neurons": "curves.nc", "boundary": "curves.nc",
     **dict.fromkeys(("compression", "linear_error", "linear_stability"), "flows.nc"),
 }  # fmt: skip
 
@@ -70,7 +72,7 @@ def test_every_figure_has_labelled_axes_with_something_in_them_and_no_text_cut_o
     for axes in figure.axes:
         assert axes.has_data()
         bar = axes.get_label() == "<colorbar>"
-        assert kind == "twins" or ((bar or axes.get_xlabel()) and axes.get_ylabel())
+        assert kind in ("twins", "diffeomorphisms") or ((bar or axes.get_xlabel()) and axes.get_ylabel())
     assert overhang(figure) < 0.01
 
 
@@ -122,6 +124,45 @@ def test_twins_are_equally_far_from_the_image(sources):
     np.testing.assert_allclose(distance.isel(twin=1), distance.isel(twin=2), rtol=1e-4)
     np.testing.assert_allclose(distance.isel(twin=3), distance.isel(twin=4), rtol=1e-4)
     assert (distance.isel(twin=3) > distance.isel(twin=1)).all()
+
+
+def test_an_image_is_deformed_at_every_temperature_and_cut_and_useful_ones_are_marked(sources):
+    numbers, figure = draw("diffeomorphisms", [str(sources / "digits.nc")])
+    n, images = 12, datasets.load("digits", image_size=12)
+    image = images.images[images.test][0] / 255
+    assert numbers["cut"].values.tolist() == [2, 3, 5]
+    for cut in numbers["cut"].values:
+        low, high = temperature_range(n, int(cut))
+        part = numbers.sel(cut=cut)
+        assert (part["useful"] == ((part["temperature"] >= low) & (part["temperature"] <= high))).all()
+        np.testing.assert_allclose(part["displacement"], [displacement(t, n, int(cut)) for t in part["temperature"]])
+        changes = np.abs(part["pixel"] - image).mean(("channel", "y", "x")).values
+        assert (np.diff(changes) > 0).all() and changes[0] < 0.06
+    marked = [axes.spines["left"].get_linewidth() > 2 for axes in figure.axes if axes.images]
+    assert marked == numbers["useful"].values.ravel().tolist() and any(marked) and not all(marked)
+
+
+def test_depth_and_dynamics_show_every_layer_and_snapshot(sources):
+    _, figure = draw("depth", [str(sources / "inside.nc")])
+    axes = next(a for a in figure.axes if a.get_ylabel().startswith("$R"))
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert "P = 512, cut 3, displacement 1 pixel" in notes(figure)
+    for net, layers in (("fc", 3), ("cnn", 4)):
+        drawn = lines[f"{net}, after training"]
+        x, y = (values[np.isfinite(drawn.get_ydata())] for values in (drawn.get_xdata(), drawn.get_ydata()))
+        np.testing.assert_allclose(x, np.arange(layers) + 1)
+        np.testing.assert_allclose(y, 512 ** (-0.5 * x / layers), rtol=0.05)
+    _, figure = draw("dynamics", [str(sources / "inside.nc")])
+    assert [axes.get_ylabel() for axes in figure.axes] == ["$D$", "$G$", "$R = D/G$", "test error"]
+    lines = {line.get_label(): line for line in figure.axes[2].get_lines()}
+    np.testing.assert_allclose(lines["cnn"].get_xdata(), [1, 10, 100])
+    np.testing.assert_allclose(lines["cnn"].get_ydata(), 512 ** (-0.5 * np.array([1, 2, 3]) / 3), rtol=0.05)
+
+
+def test_depth_and_dynamics_say_what_a_sweep_lacks(sources):
+    for kind in ("depth", "dynamics"):
+        with pytest.raises(InputError, match=f"figure {kind} needs sweep 'made_up' to measure it: add {kind} to its"):
+            draw(kind, [str(sources / "sweep.nc")])
 
 
 def test_figures_of_flows_refuse_other_sweeps(sources):

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 KINDS = {
     "boundary": "run",
     "compression": "sweep",
+    "depth": "sweep",
+    "diffeomorphisms": "datasets",
+    "dynamics": "sweep",
     "error_vs_P": "sweep",
     "error_vs_R": "sweep",
     "linear_error": "sweep",

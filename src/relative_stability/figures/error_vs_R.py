@@ -7,27 +7,29 @@ import xarray as xr
 
 from relative_stability.figures.series import LABELS
 from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure
-from relative_stability.statistics import log_correlation
+from relative_stability.statistics import rank_correlation
 from relative_stability.sweep import at_reference, failed
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ORDER = ("R", "D", "G")
+PREFACTOR = 0.2  # of √R, the test error on CIFAR-10 at P = 50,000 (Petrini et al. 2021, Fig. 1)
 
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
-    """Test error, D, G, R after training at the reference displacement, and the correlation of their logarithms."""
+    """Test error, D, G, R after training at the reference displacement, and their rank correlation with the error."""
     point, where = at_reference(sweep)
     point = point.sel(state="trained").transpose("dataset", "net", "P", "seed", ...)
     drawn = point[[*ORDER, "test_error"]]
     for quantity in ORDER:
         found = [
-            log_correlation(point[quantity].sel(dataset=d).values, point["test_error"].sel(dataset=d).values)
+            rank_correlation(point[quantity].sel(dataset=d).values, point["test_error"].sel(dataset=d).values)
             for d in point["dataset"].values
         ]
         words = {
-            "long_name": f"correlation of log error and log {quantity}, with its 95 % interval over seeds",
+            "long_name": f"rank correlation of test error and {quantity}, with its 95 % interval over seeds",
             "units": "1",
         }
         drawn[f"correlation_{quantity}"] = ("dataset", "estimate"), [e[:3] for e in found], words
@@ -41,7 +43,10 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """Datasets in rows; R, D and G in columns; nets in colour; the larger the point, the larger P."""
+    """Datasets in rows; R, D and G in columns; nets in colour; the larger the point, the larger P.
+
+    The dashed line is 0.2 √R.
+    """
     nets, sizes = [str(net) for net in numbers["net"].values], numbers["P"].values
     figure, panels = new_figure(numbers.sizes["dataset"], len(ORDER))
     areas = np.linspace(20, 120, len(sizes))
@@ -62,7 +67,9 @@ def draw(numbers: xr.Dataset) -> "Figure":
                     **net_style(net, nets),
                 )
             value, low, high = part[f"correlation_{quantity}"].values
-            words = f"r = {value:.2f}" + (f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "")
+            if quantity == "R":
+                _reference(axes, part["R"].values)
+            words = f"ρ = {value:.2f}" + (f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "")
             axes.set_title(f"{dataset}: {words}" if np.isfinite(value) else str(dataset))
             axes.set_xlabel(f"{LABELS[quantity]} after training")
             axes.set_ylabel("test error")
@@ -71,6 +78,14 @@ def draw(numbers: xr.Dataset) -> "Figure":
     left = numbers.attrs["failed"]
     known = any(np.isfinite(numbers[f"correlation_{quantity}"].sel(estimate="lower")).any() for quantity in ORDER)
     interval = " [95 % interval]" if known else ""
-    text = f"{numbers.attrs['where']}; a point is one seed, larger for larger P; r: correlation of logs{interval}"
+    text = f"{numbers.attrs['where']}; a point is one seed, larger for larger P; ρ: rank correlation{interval}"
     legend_below(figure, panels[0, 0], text + (f"; {left} diverged or collapsed" if left else ""))
     return figure
+
+
+def _reference(axes: "Axes", found: np.ndarray) -> None:
+    present = found[np.isfinite(found) & (found > 0)]
+    if present.size:
+        x = np.array([present.min(), present.max()])
+        label = rf"${PREFACTOR}\,\sqrt{{R}}$"
+        axes.plot(x, PREFACTOR * x**0.5, color="0.35", linestyle=(0, (4, 2)), linewidth=1.2, label=label, zorder=1)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from relative_stability.errors import InputError
 from relative_stability.statistics import geometric_mean, geometric_spread
 from relative_stability.sweep import failed
 
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
 QUANTITIES = ("D", "G", "R")
 LABELS = {"D": "$D$", "G": "$G$", "R": "$R = D/G$"}
+
+
+def expect(sweep: xr.Dataset, observable: str) -> None:
+    """Raise InputError unless this has been measured in the sweep."""
+    if f"R_{observable}" not in sweep:
+        raise InputError(
+            f"figure {observable} needs sweep {sweep.attrs.get('sweep', '')!r} to measure it: add {observable} to its "
+            "observables"
+        )
 
 
 def over_seeds(values: xr.DataArray) -> xr.Dataset:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from relative_stability.figures.series import LABELS, QUANTITIES, band, note, summary
-from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure
+from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure, unit_line
 from relative_stability.sweep import at_reference
 
 if TYPE_CHECKING:
@@ -43,6 +43,6 @@ def draw(numbers: xr.Dataset) -> "Figure":
             log_axis(axes, "x", sizes)
             log_axis(axes, "y")
             if quantity == "R":
-                axes.axhline(1, color="0.6", linewidth=1, zorder=0)
+                unit_line(axes)
     legend_below(figure, panels[0, 0], note(numbers, numbers.attrs["where"]), columns=3)
     return figure

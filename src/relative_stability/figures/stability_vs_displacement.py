@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from relative_stability.figures.series import LABELS, QUANTITIES, band, note, summary
-from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure
+from relative_stability.figures.style import STATES, legend_below, log_axis, net_style, new_figure, unit_line
 from relative_stability.sweep import magnitude_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-DASHES = {"init": (0, (2, 2)), "trained": "-"}
 
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
@@ -30,15 +28,14 @@ def draw(numbers: xr.Dataset) -> "Figure":
     for row, dataset in zip(panels, numbers["dataset"].values, strict=True):
         for axes, quantity in zip(row, QUANTITIES, strict=True):
             for net in nets:
-                for state, dashes in DASHES.items():
+                for state, (words, dashes) in STATES.items():
                     part = numbers.sel(dataset=dataset, net=net, state=state)
-                    label = f"{net}, {'after training' if state == 'trained' else 'at initialisation'}"
                     band(
                         axes,
                         part[axis].values,
                         part,
                         quantity,
-                        label,
+                        f"{net}, {words}",
                         linestyle=dashes,
                         **net_style(net, nets),
                     )
@@ -48,7 +45,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
             log_axis(axes, "x", numbers[axis].values)
             log_axis(axes, "y")
             if quantity == "R":
-                axes.axhline(1, color="0.6", linewidth=1, zorder=0)
+                unit_line(axes)
     at = f"P = {int(numbers['P'])}" + (f", cut {int(numbers['cut'])}" if "cut" in numbers.coords else "")
     legend_below(figure, panels[0, 0], note(numbers, at), columns=3)
     return figure

@@ -18,6 +18,7 @@ _PALETTE = sns.color_palette("colorblind")
 _MARKERS = "osD^vP*X"
 _KNOWN = ("fc", "lenet", "cnn", "one_hidden")
 PANEL = (4.0, 3.6)  # inches, width and height of one panel
+LINE = 0.26  # inches, of a legend
 
 
 def apply_style() -> None:
@@ -27,6 +28,10 @@ def apply_style() -> None:
     mpl.rcParams.update(
         {"pdf.fonttype": 42, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
     )
+
+
+# What lines stand for, and their dashes.
+STATES: dict[str, tuple[str, Any]] = {"init": ("at initialisation", (0, (2, 2))), "trained": ("after training", "-")}
 
 
 def net_style(name: str, names: Sequence[str]) -> dict[str, Any]:
@@ -75,9 +80,16 @@ def log_axis(axes: "Axes", which: str, ticks: Iterable[float] | None = None) -> 
             axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low > 5 else (1, 1.5, 2, 3, 4, 5, 6, 8)))
 
 
+def unit_line(axes: "Axes") -> None:
+    """Where R is 1, and a net no more stable to the perturbation than to noise."""
+    axes.axhline(1, color="0.6", linewidth=1, zorder=0)
+
+
 def legend_below(figure: Figure, axes: "Axes", note: str, columns: int = 6) -> None:
     """One legend for all panels under them, and what lines and bands mean under that."""
     handles, labels = axes.get_legend_handles_labels()
+    lines = -(-len(handles) // columns) + note.count("\n")
+    figure.set_figheight(figure.get_figheight() + LINE * max(0, lines - 1))  # panels stay as high as they are
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(handles)), title=note)
     else:
