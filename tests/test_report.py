@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from relative_stability.claims import RULES, check, to_csv
+from relative_stability.claims import RULES, check, left_out, to_csv
 from relative_stability.figures import draw
 from relative_stability.report import VERDICTS, caption, page, picture, stage
 from relative_stability.store import write_dataset
@@ -58,7 +58,9 @@ def html(tmp_path_factory):
         pictures.append(picture(kind, kind, FACTS, folder / f"{kind}.png"))
     logs = [folder / name for name in ("a.log", "b.log", "never_ran.log")]
     stages = [stage("prepare", 1, []), stage("train", 3, logs)]
-    return page(folder / "claims.csv", pictures, stages, CONFIG, {"sweeps_commit": "abc"}, RULES)
+    return page(
+        folder / "claims.csv", pictures, stages, CONFIG, {"sweeps_commit": "abc"}, RULES, {"made_up": left_out(sweep)}
+    )
 
 
 def test_every_claim_stands_there_with_its_verdict(html):
@@ -67,6 +69,7 @@ def test_every_claim_stands_there_with_its_verdict(html):
     parts = Parts(html)
     assert len([a for a in parts.all("span") if a.get("class", "").startswith("verdict ")]) == len(claimed) > 10
     assert all(row["quantity"] in parts.text and row["claim"] in parts.text for row in rows)
+    assert "1 of the 24 trained nets diverged** and enter no number above: digits, cnn, P = 128, seed 2" in parts.text
     counts = [sum(row["verdict"] == verdict for row in claimed) for verdict in VERDICTS]
     assert "{} hold, {} fail, {} are undecided".format(*counts) in parts.text
 

@@ -179,8 +179,13 @@ def to_markdown(rows: Sequence[Row], sweeps: Iterable["xr.Dataset"]) -> str:
                     verdict,
                 )
                 lines.append("| " + " | ".join(cells) + " |")
-        lines += ["", _diverged(sweep), *_collapsed(sweep), *_unmet(sweep), ""]
+        lines += ["", "\n\n".join(left_out(sweep)), ""]
     return "\n".join(lines)
+
+
+def left_out(sweep: "xr.Dataset") -> list[str]:
+    """Which nets of a sweep enter no number, and why: sentences, in Markdown."""
+    return [_diverged(sweep), *_collapsed(sweep), *_unmet(sweep)]
 
 
 def _diverged(sweep: "xr.Dataset") -> str:
@@ -199,9 +204,8 @@ def _collapsed(sweep: "xr.Dataset") -> list[str]:
     if not found:
         return []
     return [
-        "",
         f"**{len(found)} of the {flags.size} trained nets collapsed** to an output that is the same for all "
-        f"samples, and enter no number above: {'; '.join(found)}.",
+        f"samples, and enter no number above: {'; '.join(found)}."
     ]
 
 
@@ -211,8 +215,8 @@ def _unmet(sweep: "xr.Dataset") -> list[str]:
     flags = ~sweep["met"].astype(bool) & ~sweep["diverged"].astype(bool)
     found = [f"{place} (t = {moment:g})" for place, moment in _places(flags, sweep["stop_time"])]
     if not found:
-        return ["", "All other nets were followed until every margin was met."]
-    return ["", f"**Left at max_time with margins unmet**, and counted: {'; '.join(found)}."]
+        return ["All other nets were followed until every margin was met."]
+    return [f"**Left at max_time with margins unmet**, and counted: {'; '.join(found)}."]
 
 
 def _places(flags: "xr.DataArray", epochs: "xr.DataArray") -> Iterable[tuple[str, float]]:

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import yaml
 from jinja2 import Environment, StrictUndefined
 
-from relative_stability.claims import RULES
+from relative_stability.claims import RULES, left_out
 from relative_stability.figures import KINDS
 from relative_stability.marks import settle
 from relative_stability.provenance import software
-from relative_stability.store import read_attributes, write_text
+from relative_stability.store import write_text
+from relative_stability.sweep import open_sweep
 from relative_stability.used import Used, all_in
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -55,14 +56,15 @@ def write(
     pictures = [picture(e["name"], e["kind"], e["facts"], Path(p)) for e, p in zip(entries, figures, strict=True)]
     timed = [stage(name, count, map(Path, logs)) for name, count, logs in stages]
     made: dict[str, set[str]] = {}
-    for path in sweeps:
-        attributes = read_attributes(path, remade_by="collect")
+    missing: dict[str, list[str]] = {}
+    for sweep in map(open_sweep, sweeps):
+        missing[str(sweep.attrs["sweep"])] = [_plain(sentence) for sentence in left_out(sweep)]
         for name in MADE_BY:
-            if attributes.get(name):
-                made.setdefault(f"sweeps_{name}", set()).add(str(attributes[name]))
+            if sweep.attrs.get(name):
+                made.setdefault(f"sweeps_{name}", set()).add(str(sweep.attrs[name]))
     settle(mark)
     joined = {name: ", ".join(sorted(values)) for name, values in made.items()}
-    write_text(out, page(Path(claims), pictures, timed, request["config"], joined, RULES.replace("**", "")))
+    write_text(out, page(Path(claims), pictures, timed, request["config"], joined, _plain(RULES), missing))
 
 
 def caption(kind: str, facts: Mapping[str, Any]) -> str:
@@ -109,8 +111,11 @@ def page(
     config: Mapping[str, Any],
     made: Mapping[str, str],
     rules: str,
+    missing: Mapping[str, Sequence[str]],
 ) -> str:
-    """The page. claims: the table as CSV; made: what made the sweeps; rules: of the verdicts."""
+    """The page. claims: the table as CSV; made: what made the sweeps; rules: of the verdicts; missing: see `left_out`,
+    by sweep.
+    """
     with claims.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
@@ -125,11 +130,16 @@ def page(
         rows=rows,
         counts={verdict: sum(row["verdict"] == verdict for row in checked) for verdict in VERDICTS},
         rules=rules,
+        missing=missing,
         pictures=pictures,
         stages=stages,
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
         made={**software(), **made},
     )
+
+
+def _plain(text: str) -> str:
+    return text.replace("**", "")
 
 
 def _number(text: str) -> str:

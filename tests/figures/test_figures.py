@@ -105,6 +105,11 @@ def test_lines_are_the_means_and_bands_the_spread(sources):
     np.testing.assert_allclose(drawn.get_ydata(), numbers["R_mean"].sel(net="fc", state="trained").squeeze())
     np.testing.assert_allclose(drawn.get_ydata(), np.array([32, 128, 512]) ** -0.5, rtol=0.05)
     assert axes.get_xscale() == axes.get_yscale() == "log"
+    (law,) = (line for line in axes.get_lines() if (line.get_gid() or "").startswith("fc"))
+    np.testing.assert_allclose(law.get_ydata(), drawn.get_ydata(), rtol=0.02)
+    slope = float(numbers["R_exponent"].sel(net="fc", of="value").item())
+    assert slope == pytest.approx(-0.5, abs=0.02) and f"{slope:.2f}" in law.get_gid()
+    assert law.get_gid() in [text.get_text() for text in axes.get_legend().get_texts()]
     assert int(numbers["R_runs"].sel(net="cnn", P=128, state="trained").item()) == 3
 
 
@@ -157,6 +162,14 @@ def test_depth_and_dynamics_show_every_layer_and_snapshot(sources):
     lines = {line.get_label(): line for line in figure.axes[2].get_lines()}
     np.testing.assert_allclose(lines["cnn"].get_xdata(), [1, 10, 100])
     np.testing.assert_allclose(lines["cnn"].get_ydata(), 512 ** (-0.5 * np.array([1, 2, 3]) / 3), rtol=0.05)
+
+
+def test_a_net_that_collapsed_is_in_no_panel_of_the_dynamics(sources, tmp_path):
+    write_dataset(tmp_path / "sweep.nc", made_up(inside=True, collapsed={("cnn", 512, 1)}))
+    numbers, figure = draw("dynamics", [str(tmp_path / "sweep.nc")])
+    for name in ("R_dynamics", "snapshot_test_error"):
+        assert (numbers[f"{name}_runs"].sel(net="cnn").isel(snapshot=slice(1, None)) == 3).all()
+    assert "1 diverged or collapsed" in notes(figure)
 
 
 def test_depth_and_dynamics_say_what_a_sweep_lacks(sources):

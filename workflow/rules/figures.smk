@@ -51,7 +51,7 @@ rule animation:
 rule report:
     """Everything on one page, which opens without the internet: claims, figures, configuration, run times."""
     input:
-        marks=grid.report.marks,
+        marks=lambda w: grid.report.marks,
         claims=grid.claims.files,
         figures=[figure.path.replace(".pdf", ".png") for figure in grid.figures],
         sweeps=ancient([sweep.path for sweep in grid.sweeps]),
@@ -60,7 +60,7 @@ rule report:
     log:
         "results/logs/report.log",
     params:
-        request=grid.report.json,
+        request=lambda w: grid.report.json,
         stages=lambda w: grid.report.stages,
     message:
         "report"

@@ -7,7 +7,7 @@ import xarray as xr
 
 from relative_stability.figures.series import LABELS, QUANTITIES, band, expect, note, summary
 from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure, unit_line
-from relative_stability.sweep import at_reference
+from relative_stability.sweep import at_reference, failed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +23,9 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
     where = f"P = {int(sweep['P'][-1])}, {where}"
     if sweep.attrs.get("batch_norm") == "auto":  # and not the rule of nets after training
         where += "; batch norm, where there is any, with the statistics of each batch"
+    errors = part["snapshot_test_error"]
+    # A net that collapsed has no D, G and R, and its error enters no average either.
+    part["snapshot_test_error"] = errors.where(~failed(part)).transpose(*errors.dims).assign_attrs(errors.attrs)
     drawn = summary(part, tuple(PANELS)).assign_attrs(where=where)
     drawn["snapshot_step"] = part["snapshot_step"]
     return drawn

@@ -9,11 +9,9 @@ from relative_stability.figures.regimes import (
     alpha_style,
     cells,
     expect_flows,
-    exponents,
     guide,
-    slope_words,
 )
-from relative_stability.figures.series import band, note, summary
+from relative_stability.figures.series import band, exponents, note, slope_words, summary
 from relative_stability.figures.style import legend_below, log_axis, new_figure
 from relative_stability.linear_model import error_exponent
 from relative_stability.sweep import regime

@@ -1,4 +1,4 @@
-"""What figures of the linear model share: its two regimes, cells of dataset and net, and fitted power laws."""
+"""What figures of the linear model share: its two regimes, cells of dataset and net, and slopes of the theory."""
 
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,6 @@ import xarray as xr
 
 from relative_stability.errors import InputError
 from relative_stability.figures.style import line_style
-from relative_stability.statistics import exponent
 from relative_stability.sweep import regime
 
 if TYPE_CHECKING:
@@ -38,24 +37,6 @@ def cells(numbers: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
     """Every dataset with every net, and a title."""
     pairs = product(numbers["dataset"].values, numbers["net"].values)
     return [(f"{dataset}, {net}", numbers.sel(dataset=dataset, net=net)) for dataset, net in pairs]
-
-
-def exponents(values: xr.DataArray) -> xr.DataArray:
-    """β of y ∝ P^β over all P, with its 95 % interval: the same without P and seed, with `of` (value, low, high)."""
-    rest = [dim for dim in values.dims if dim not in ("P", "seed")]
-    stacked = values.transpose(*rest, "P", "seed")
-    sizes, flat = values["P"].values.astype(float), stacked.values.reshape(-1, *stacked.shape[-2:])
-    found = np.array([exponent(sizes, cell)[:3] for cell in flat]).reshape(*stacked.shape[:-2], 3)
-    coords = {dim: values[dim] for dim in rest if dim in values.coords}
-    return xr.DataArray(found, {**coords, "of": ["value", "low", "high"]}, (*rest, "of"))
-
-
-def slope_words(beta: xr.DataArray) -> str:
-    """A fitted exponent with half its interval, in words."""
-    value, low, high = (float(beta.sel(of=of)) for of in ("value", "low", "high"))
-    if not np.isfinite(value):
-        return ""
-    return rf": $P^{{{value:.2f}}}$" + (f" ({low:.2f} to {high:.2f})" if np.isfinite(low) else "")
 
 
 def guide(axes: "Axes", sizes: np.ndarray, values: np.ndarray, beta: float, label: str, **style: Any) -> None:

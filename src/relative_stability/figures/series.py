@@ -1,4 +1,4 @@
-"""What figures of a sweep share: averages over seeds, and lines with bands."""
+"""What figures of a sweep share: averages over seeds, fitted power laws, and lines with bands."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from relative_stability.errors import InputError
-from relative_stability.statistics import geometric_mean, geometric_spread
+from relative_stability.statistics import exponent, geometric_mean, geometric_spread
 from relative_stability.sweep import failed
 
 if TYPE_CHECKING:
@@ -63,6 +63,24 @@ def summary(sweep: xr.Dataset, names: tuple[str, ...]) -> xr.Dataset:
         "failed": int(failed(sweep).sum()),
     }
     return merged
+
+
+def exponents(values: xr.DataArray) -> xr.DataArray:
+    """β of y ∝ P^β over all P, with its 95 % interval: the same without P and seed, with `of` (value, low, high)."""
+    rest = [dim for dim in values.dims if dim not in ("P", "seed")]
+    stacked = values.transpose(*rest, "P", "seed")
+    sizes, flat = values["P"].values.astype(float), stacked.values.reshape(-1, *stacked.shape[-2:])
+    found = np.array([exponent(sizes, cell)[:3] for cell in flat]).reshape(*stacked.shape[:-2], 3)
+    coords = {dim: values[dim] for dim in rest if dim in values.coords}
+    return xr.DataArray(found, {**coords, "of": ["value", "low", "high"]}, (*rest, "of"))
+
+
+def slope_words(beta: xr.DataArray) -> str:
+    """A fitted exponent with half its interval, in words."""
+    value, low, high = (float(beta.sel(of=of)) for of in ("value", "low", "high"))
+    if not np.isfinite(value):
+        return ""
+    return rf": $P^{{{value:.2f}}}$" + (f" ({low:.2f} to {high:.2f})" if np.isfinite(low) else "")
 
 
 def band(axes: "Axes", x: np.ndarray, part: xr.Dataset, name: str, label: str, **style: Any) -> None:

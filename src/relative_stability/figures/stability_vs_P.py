@@ -1,28 +1,40 @@
-"""D, G and R after training against the training-set size P."""
+"""D, G and R after training against the training-set size P, with fitted power laws."""
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
-from relative_stability.figures.series import LABELS, QUANTITIES, band, note, summary
-from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure, unit_line
+from relative_stability.figures.series import LABELS, QUANTITIES, band, exponents, note, slope_words, summary
+from relative_stability.figures.style import LINE, legend_below, log_axis, net_style, new_figure, unit_line
 from relative_stability.sweep import at_reference
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+DOTS = (0, (1, 1.5))
+NAMED_LAWS = 6  # more exponents than this leave a panel no room; they stand in the numbers drawn, and among the claims
 
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
-    """Means over seeds at the reference displacement: (dataset, net, P, state)."""
+    """Means over seeds at the reference displacement, and exponents in P: (dataset, net, P, state)."""
     part, where = at_reference(sweep)
-    return summary(part, QUANTITIES).assign_attrs(where=where)
+    drawn = summary(part, QUANTITIES).assign_attrs(where=where)
+    for quantity in QUANTITIES:
+        found = exponents(part[quantity].sel(state="trained", drop=True))
+        words = f"exponent of {quantity} in P after training, with its 95 % interval over seeds"
+        drawn[f"{quantity}_exponent"] = found.assign_attrs(long_name=words, units="1")
+    return drawn
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """Datasets in rows, D, G and R in columns, nets in colour; a faint dashed line is the value at initialisation."""
+    """Datasets in rows, D, G and R in columns, nets in colour; dashed at initialisation, dotted a fitted power law."""
     nets = [str(net) for net in numbers["net"].values]
     sizes = numbers["P"].values
     figure, panels = new_figure(numbers.sizes["dataset"], len(QUANTITIES))
+    if len(nets) <= NAMED_LAWS:
+        figure.set_figheight(figure.get_figheight() + LINE * len(nets) * numbers.sizes["dataset"])
     for row, dataset in zip(panels, numbers["dataset"].values, strict=True):
         for axes, quantity in zip(row, QUANTITIES, strict=True):
             for net in nets:
@@ -33,16 +45,48 @@ def draw(numbers: xr.Dataset) -> "Figure":
                     sizes,
                     initial,
                     color=style["color"],
-                    linestyle=(0, (2, 2)),
+                    linestyle=(0, (5, 3)),
                     linewidth=1.2,
                     label=f"{net}, at initialisation",
                 )
-            axes.set_title(str(dataset))
+                _law(axes, sizes, part.sel(state="trained"), quantity, style["color"])
             axes.set_xlabel("training-set size $P$ (samples)")
             axes.set_ylabel(LABELS[quantity])
             log_axis(axes, "x", sizes)
             log_axis(axes, "y")
             if quantity == "R":
                 unit_line(axes)
-    legend_below(figure, panels[0, 0], note(numbers, numbers.attrs["where"]), columns=3)
+            _title(axes, str(dataset))
+    fitted = np.isfinite(numbers["R_exponent"].sel(of="value")).any()
+    laws = "\ndotted: fitted power law, its exponent with the 95 % interval over seeds" if fitted else ""
+    legend_below(figure, panels[0, 0], note(numbers, numbers.attrs["where"]) + laws, columns=3)
     return figure
+
+
+def _law(axes: "Axes", sizes: np.ndarray, part: xr.Dataset, quantity: str, color: tuple[float, ...]) -> None:
+    """The power law fitted to the means of one net, which carries its exponent as its name."""
+    means, beta = part[f"{quantity}_mean"].values, part[f"{quantity}_exponent"]
+    there, slope = np.isfinite(means), float(beta.sel(of="value"))
+    if np.isfinite(slope):
+        x = sizes[there].astype(float)
+        law = np.exp(np.mean(np.log(means[there]) - slope * np.log(x))) * x**slope
+        (line,) = axes.plot(x, law, color=color, linestyle=DOTS, linewidth=1.8)
+        line.set_gid(f"{part['net'].values}{slope_words(beta)}")
+
+
+def _title(axes: "Axes", dataset: str) -> None:
+    """The dataset above the panel and, as each panel has its own, the exponents."""
+    laws = [line for line in axes.get_lines() if line.get_gid()]
+    if not 0 < len(laws) <= NAMED_LAWS:
+        axes.set_title(dataset)
+        return
+    axes.legend(
+        laws,
+        [line.get_gid() for line in laws],
+        title=dataset,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.03),
+        fontsize="x-small",
+        borderaxespad=0,
+        labelspacing=0.3,
+    )
