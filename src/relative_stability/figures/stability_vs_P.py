@@ -1,6 +1,7 @@
 """D, G and R after training against the training-set size P, with fitted power laws."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -12,8 +13,8 @@ from relative_stability.sweep import at_reference
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-DOTS = (0, (1, 1.5))
 NAMED_LAWS = 6  # more exponents than this leave a panel no room; they stand in the numbers drawn, and among the claims
 
 
@@ -37,6 +38,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
         figure.set_figheight(figure.get_figheight() + LINE * len(nets) * numbers.sizes["dataset"])
     for row, dataset in zip(panels, numbers["dataset"].values, strict=True):
         for axes, quantity in zip(row, QUANTITIES, strict=True):
+            laws: dict[str, Line2D] = {}
             for net in nets:
                 style, part = net_style(net, nets), numbers.sel(dataset=dataset, net=net)
                 band(axes, sizes, part.sel(state="trained"), quantity, f"{net}, after training", **style)
@@ -49,44 +51,38 @@ def draw(numbers: xr.Dataset) -> "Figure":
                     linewidth=1.2,
                     label=f"{net}, at initialisation",
                 )
-                _law(axes, sizes, part.sel(state="trained"), quantity, style["color"])
+                laws |= _law(axes, sizes, part.sel(state="trained"), quantity, style["color"])
             axes.set_xlabel("training-set size $P$ (samples)")
             axes.set_ylabel(LABELS[quantity])
             log_axis(axes, "x", sizes)
             log_axis(axes, "y")
             if quantity == "R":
                 unit_line(axes)
-            _title(axes, str(dataset))
+            _title(axes, str(dataset), laws)
     fitted = np.isfinite(numbers["R_exponent"].sel(of="value")).any()
-    laws = "\ndotted: fitted power law, its exponent with the 95 % interval over seeds" if fitted else ""
-    legend_below(figure, panels[0, 0], note(numbers, numbers.attrs["where"]) + laws, columns=3)
+    dotted = "\ndotted: fitted power law, its exponent with the 95 % interval over seeds" if fitted else ""
+    legend_below(figure, panels[0, 0], note(numbers, numbers.attrs["where"]) + dotted, columns=3)
     return figure
 
 
-def _law(axes: "Axes", sizes: np.ndarray, part: xr.Dataset, quantity: str, color: tuple[float, ...]) -> None:
-    """The power law fitted to the means of one net, which carries its exponent as its name."""
+def _law(
+    axes: "Axes", sizes: np.ndarray, part: xr.Dataset, quantity: str, color: tuple[float, ...]
+) -> dict[str, "Line2D"]:
+    """The power law fitted to the means of one net: its line by the net and its exponent, or nothing."""
     means, beta = part[f"{quantity}_mean"].values, part[f"{quantity}_exponent"]
     there, slope = np.isfinite(means), float(beta.sel(of="value"))
-    if np.isfinite(slope):
-        x = sizes[there].astype(float)
-        law = np.exp(np.mean(np.log(means[there]) - slope * np.log(x))) * x**slope
-        (line,) = axes.plot(x, law, color=color, linestyle=DOTS, linewidth=1.8)
-        line.set_gid(f"{part['net'].values}{slope_words(beta)}")
+    if not np.isfinite(slope):
+        return {}
+    x = sizes[there].astype(float)
+    law = np.exp(np.mean(np.log(means[there]) - slope * np.log(x))) * x**slope
+    (line,) = axes.plot(x, law, color=color, linestyle=(0, (1, 1.5)), linewidth=1.8)
+    return {f"{part['net'].values}{slope_words(beta)}": line}
 
 
-def _title(axes: "Axes", dataset: str) -> None:
+def _title(axes: "Axes", dataset: str, laws: Mapping[str, "Line2D"]) -> None:
     """The dataset above the panel and, as each panel has its own, the exponents."""
-    laws = [line for line in axes.get_lines() if line.get_gid()]
     if not 0 < len(laws) <= NAMED_LAWS:
         axes.set_title(dataset)
         return
-    axes.legend(
-        laws,
-        [line.get_gid() for line in laws],
-        title=dataset,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.03),
-        fontsize="x-small",
-        borderaxespad=0,
-        labelspacing=0.3,
-    )
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.03), "borderaxespad": 0}
+    axes.legend(list(laws.values()), list(laws), title=dataset, fontsize="x-small", labelspacing=0.3, **place)
