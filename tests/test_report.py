@@ -86,6 +86,7 @@ def test_figures_are_inside_and_their_captions_say_of_which_runs(html):
     assert caption("depth", {**FACTS, "P": [32], "seeds": 1}).endswith(
         "Data: digits; nets: fc, cnn; P = 32; 1 seed; perturbation: diffeomorphism."
     )
+    assert "P = 512; 4 seeds" in caption("depth", FACTS) and "P from" not in caption("depth", FACTS)
     assert caption("twins", FACTS).endswith("Dataset: digits.")
     assert caption("neurons", FACTS).endswith("Data: digits; net: fc; P = 512; the first seed.")
 

@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 from relative_stability.claims import RULES, left_out
-from relative_stability.figures import KINDS
+from relative_stability.figures import AT_LARGEST_P, KINDS
 from relative_stability.marks import settle
 from relative_stability.provenance import software
 from relative_stability.store import write_text
@@ -76,7 +76,9 @@ def caption(kind: str, facts: Mapping[str, Any]) -> str:
     sizes, seeds = facts["P"], facts["seeds"]
     if KINDS[kind] == "run":
         return f"{shown} Data: {facts['datasets'][0]}; net: {facts['nets'][0]}; P = {sizes[-1]}; the first seed."
-    span = f"P = {sizes[0]}" if len(sizes) == 1 else f"P from {sizes[0]} to {sizes[-1]} ({len(sizes)} values)"
+    span = f"P from {sizes[0]} to {sizes[-1]} ({len(sizes)} values)"
+    if len(sizes) == 1 or kind in AT_LARGEST_P:
+        span = f"P = {sizes[-1]}"
     runs = f"{seeds} seed{'s' if seeds > 1 else ''}"
     return f"{shown} Data: {datasets}; nets: {nets}; {span}; {runs}; perturbation: {facts['perturbation']}."
 

@@ -30,6 +30,7 @@ KINDS = {
     "twins": "datasets",
 }
 RULES = {"sweep": "collect", "datasets": "prepare", "run": "train"}  # that make these
+AT_LARGEST_P = ("depth", "dynamics", "stability_vs_displacement")  # kinds that show the runs of that size alone
 ANIMATED = ("neurons",)  # kinds that have a third function, `animate`, from those numbers to a film
 
 
