@@ -70,7 +70,8 @@ class Sheet:
 def few_sizes(cell: "xr.Dataset") -> str:
     """Why a sweep of so few sizes fixes no exponent; "" where it may."""
     sizes = cell.sizes["P"]
-    return "" if sizes >= MIN_SIZES else f"{sizes} values of P fix no exponent; {MIN_SIZES} are needed"
+    values = "1 value of P fixes" if sizes == 1 else f"{sizes} values of P fix"
+    return "" if sizes >= MIN_SIZES else f"{values} no exponent; {MIN_SIZES} are needed"
 
 
 def trained_exponent(cell: "xr.Dataset", quantity: str) -> Estimate:
