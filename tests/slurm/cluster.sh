@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # A real SLURM on this one machine: two pretended nodes of 4 CPUs and 2 pretended GPUs each.
 #   tests/slurm/cluster.sh start     (as root, with Debian's slurm-wlm and munge installed)
-#   tests/slurm/cluster.sh start accounts      keeps accounts too, for sacct (with slurmdbd and mariadb-server-core)
+#   tests/slurm/cluster.sh start accounts      keeps accounts too, for sacct (with slurmdbd and MariaDB's two core packages)
 #   tests/slurm/cluster.sh stop      leaves the machine as it found it
 # Refuses to touch a SLURM that is configured already.
-set -euo pipefail
+set -eEuo pipefail
 
 state=/tmp/relative-stability-slurm
 mark="# made by relative-stability, tests/slurm/cluster.sh"
@@ -13,6 +13,8 @@ files="slurm.conf gres.conf slurmdbd.conf"
 host=$(hostname -s)
 
 refuse() { echo "cluster.sh: $1" >&2; exit 1; }
+# Nothing ends this script in silence.
+trap 'echo "cluster.sh: line $LINENO failed: $BASH_COMMAND" >&2; tail -n 20 "$state"/log/*.log >&2' ERR
 
 ours() { [ ! -e "$1" ] || grep -qF "$mark" "$1"; }
 
@@ -24,8 +26,9 @@ start() {
   accounts="AccountingStorageType=accounting_storage/none"
   if [ "${1:-}" = accounts ]; then
     accounts=$'AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageTRES=gres/gpu'
-    for program in slurmdbd mariadbd mariadb-install-db; do
-      command -v "$program" >/dev/null || refuse "$program is missing; install the packages slurmdbd and mariadb-server-core"
+    for program in slurmdbd mariadbd mariadb-install-db my_print_defaults; do
+      command -v "$program" >/dev/null ||
+        refuse "$program is missing; install the packages slurmdbd, mariadb-server-core and mariadb-client-core"
     done
   fi
   for file in $files; do
@@ -110,14 +113,14 @@ CONF
 CREATE USER slurm@'127.0.0.1' IDENTIFIED BY '$host';
 GRANT ALL ON *.* TO slurm@'127.0.0.1';
 SQL
-  database="--no-defaults --user=root --datadir=$state/database"
+  database="--no-defaults --user=root --datadir=$state/database --skip-name-resolve"
   mariadb-install-db $database --auth-root-authentication-method=normal >"$state/log/database.log" 2>&1
   mariadbd $database --bind-address=127.0.0.1 --port=13306 --socket="$state/database.sock" --pid-file="$state/database.pid" \
     --init-file="$state/users.sql" >>"$state/log/database.log" 2>&1 &
   for _ in $(seq 60); do [ -e "$state/database.pid" ] && break; sleep 0.5; done
   slurmdbd
   for _ in $(seq 60); do sacctmgr -n list cluster >/dev/null 2>&1 && return; sleep 0.5; done
-  refuse "slurmdbd did not answer within 30 s; see $state/log"
+  refuse "slurmdbd did not answer within 30 s: $(tail -n 20 "$state"/log/database.log "$state"/log/slurmdbd.log)"
 }
 
 stop() {
