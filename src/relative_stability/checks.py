@@ -9,10 +9,11 @@ from typing import Any
 
 from relative_stability.datasets import below
 from relative_stability.errors import InputError
+from relative_stability.figures import KINDS
 from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED
 from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
 from relative_stability.perturbations.temperature import check_displacements
-from relative_stability.published import Figure
+from relative_stability.published import Figure, Sweep
 from relative_stability.results import Dataset, Run
 from relative_stability.weights import check_weights_file
 
@@ -89,29 +90,37 @@ def check_net(where: str, data: Dataset, net: str, architecture: str, training: 
 
 def check_figure(figure: Figure) -> None:
     """A figure that could only fail at the end is refused at the start."""
-    runs = [m.run for m in figure.sweep.measurements]
-    flows, linear = runs[0].training["optimizer"] == "gradient_flow", figure.kind in OF_FLOWS
-    if linear and not flows:
+    where, kind = f"figures.{figure.name}", figure.kind
+    if len(figure.shown) > 1 and KINDS[kind] != "sweeps":
+        several = ", ".join(name for name, source in KINDS.items() if source == "sweeps")
+        raise InputError(f"{where}.sweep: {kind} shows one sweep; name one, or use one of {several}")
+    for axis, values in figure.select.items():
+        known = {value for sweep in figure.shown for value in sweep.values.get(axis, [])}
+        for value in values:
+            if value not in known:
+                there = ", ".join(map(str, sorted(known))) or f"no {axis} at all"
+                raise InputError(f"{where}.select.{axis}: {value} is not in the sweep, which has {there}")
+    if not figure.runs:
+        raise InputError(f"{where}.select: no run of the sweep has all of these values; leave some out")
+    for sweep in figure.shown:
+        _check_shown(where, kind, sweep)
+    flat = [run.dataset.name for run in figure.runs if run.dataset.facts.image_size < DEFORMED]
+    if kind in ("diffeomorphisms", "twins") and flat:
+        raise InputError(f"{where}: {kind} needs images of {DEFORMED} pixels or more, and dataset {flat[0]!r} has none")
+
+
+def _check_shown(where: str, kind: str, sweep: Sweep) -> None:
+    flows = sweep.measurements[0].run.training["optimizer"] == "gradient_flow"
+    if kind in OF_FLOWS and not flows:
         raise InputError(
-            f"figures.{figure.name}: {figure.kind} needs a sweep of gradient flows (training.optimizer: "
-            f"gradient_flow), and sweep {figure.sweep.name!r} has none"
+            f"{where}: {kind} needs a sweep of gradient flows (training.optimizer: gradient_flow), and sweep "
+            f"{sweep.name!r} has none"
         )
-    measured = {m.observable for m in figure.sweep.measurements}
-    if figure.kind in ("depth", "dynamics") and figure.kind not in measured:
+    if kind in ("depth", "dynamics") and kind not in {m.observable for m in sweep.measurements}:
+        raise InputError(f"{where}: {kind} is not measured in sweep {sweep.name!r}; add it to its observables")
+    if flows and kind not in (*OF_FLOWS, "claims"):
         raise InputError(
-            f"figures.{figure.name}: {figure.kind} is not measured in sweep {figure.sweep.name!r}; add it to its "
-            "observables"
-        )
-    flat = [run.dataset.name for run in runs if run.dataset.facts.image_size < DEFORMED]
-    if figure.kind in ("diffeomorphisms", "twins") and flat:
-        raise InputError(
-            f"figures.{figure.name}: {figure.kind} needs images of {DEFORMED} pixels or more, and dataset {flat[0]!r} "
-            "has none"
-        )
-    if flows and not linear:
-        raise InputError(
-            f"figures.{figure.name}: {figure.kind} has no place for alpha, which sweep {figure.sweep.name!r} has; use "
-            f"one of {', '.join(OF_FLOWS)}"
+            f"{where}: {kind} has no place for alpha, which sweep {sweep.name!r} has; use one of {', '.join(OF_FLOWS)}"
         )
 
 

@@ -8,6 +8,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from relative_stability.linear_claims import check_linear
 from relative_stability.nets import ARCHITECTURES, CONVOLUTIONAL, FULLY_CONNECTED
 from relative_stability.statistics import Estimate, log_correlation, power_law, rank_correlation
-from relative_stability.sweep import at_reference
+from relative_stability.sweep import AXES, at_reference
 from relative_stability.verdicts import MIN_SIZES, Row, Sheet, few_sizes, trained_exponent, typical
 
 if TYPE_CHECKING:
@@ -50,6 +51,35 @@ def check(sweep: "xr.Dataset") -> list[Row]:
             _check_learning_curve(sheet, cell, subject)
         if deformed:
             _check_across_nets(sheet, point.sel(dataset=dataset), str(dataset), where)
+    return sheet.rows
+
+
+def check_all(sweeps: Sequence["xr.Dataset"]) -> list[Row]:
+    """Every claim on every sweep, and what takes two of them: how families of perturbations compare."""
+    rows = [row for sweep in sweeps for row in check(sweep)]
+    diffeomorphisms = [sweep for sweep in sweeps if sweep.attrs["perturbation"] == "diffeomorphism"]
+    translations = [sweep for sweep in sweeps if sweep.attrs["perturbation"] == "translation"]
+    for moved, deformed in product(translations, diffeomorphisms):
+        rows += _compare_families(moved, deformed)
+    return rows
+
+
+def _compare_families(moved: "xr.Dataset", deformed: "xr.Dataset") -> list[Row]:
+    """Claim 6, an open question, net by net at the largest P that both sweeps have."""
+    sheet = Sheet(str(moved.attrs["sweep"]))
+    both = {axis: [v for v in moved[axis].values if v in deformed[axis].values] for axis in AXES}
+    shared = np.intersect1d(moved["displacement"].values, deformed["displacement"].values)
+    if not all(both.values()) or not len(shared):
+        return []
+    P, displacement = max(both["P"]), float(shared[np.argmin(np.abs(np.log(shared)))])
+    cut = int(deformed["cut"].values.min())
+    at = {"P": P, "displacement": displacement, "state": "trained", "seed": both["seed"]}
+    ratio = moved["R"].sel(at) / deformed["R"].sel(cut=cut).sel(at)
+    words = f"R to translations over R to diffeomorphisms of cut {cut}, both of {displacement:g} pixel, at P = {P}"
+    for dataset, net in product(both["dataset"], both["net"]):
+        found = typical(ratio.sel(dataset=dataset, net=net).values)
+        claim = "6. Translations against diffeomorphisms"
+        sheet.add(claim, f"{dataset}, {net}", words, found, "open", None, unclaimed="open")
     return sheet.rows
 
 
@@ -185,14 +215,24 @@ def to_markdown(rows: Sequence[Row], sweeps: Iterable["xr.Dataset"]) -> str:
 
 def left_out(sweep: "xr.Dataset") -> list[str]:
     """Which nets of a sweep enter no number, and why: sentences, in Markdown."""
-    return [_diverged(sweep), *_collapsed(sweep), *_unmet(sweep)]
+    return [*_missing(sweep), _diverged(sweep), *_collapsed(sweep), *_unmet(sweep)]
+
+
+def _missing(sweep: "xr.Dataset") -> list[str]:
+    missing, planned = (sweep.attrs.get(key, 0) for key in ("missing", "planned"))
+    return [f"**{missing} of {planned} nets are not there yet**: the sweep is half done."] if missing else []
+
+
+def _trained(sweep: "xr.Dataset") -> int:
+    there = int(sweep["diverged"].size)
+    return int(sweep.attrs["planned"] - sweep.attrs["missing"]) if sweep.attrs.get("missing") else there
 
 
 def _diverged(sweep: "xr.Dataset") -> str:
     flags = sweep["diverged"]
     unit = "time" if "alpha" in sweep.dims else "epoch"
     found = [f"{place} ({unit} {moment:g})" for place, moment in _places(flags, sweep["diverged_epoch"])]
-    total = flags.size
+    total = _trained(sweep)
     if not found:
         return f"None of the {total} trained nets diverged."
     return f"**{len(found)} of the {total} trained nets diverged** and enter no number above: {'; '.join(found)}."
@@ -204,7 +244,7 @@ def _collapsed(sweep: "xr.Dataset") -> list[str]:
     if not found:
         return []
     return [
-        f"**{len(found)} of the {flags.size} trained nets collapsed** to an output that is the same for all "
+        f"**{len(found)} of the {_trained(sweep)} trained nets collapsed** to an output that is the same for all "
         f"samples, and enter no number above: {'; '.join(found)}."
     ]
 

@@ -167,10 +167,16 @@ def check_config(raw: Mapping[str, Any], schema: Schema) -> Config:
         figure.setdefault("kind", name)
         if figure["kind"] not in kinds:
             raise InputError(f"figures.{name}: kind {figure['kind']!r} is unknown; {nearest(figure['kind'], kinds)}")
-        if figure["sweep"] not in config["sweeps"]:
-            hint = nearest(figure["sweep"], config["sweeps"])
-            raise InputError(f"figures.{name}.sweep: {figure['sweep']!r} is not defined; {hint}")
+        figure["sweep"] = _listed(figure["sweep"])
+        figure["select"] = {axis: _listed(values) for axis, values in figure["select"].items()}
+        for shown in figure["sweep"]:
+            if shown not in config["sweeps"]:
+                raise InputError(f"figures.{name}.sweep: {shown!r} is not defined; {nearest(shown, config['sweeps'])}")
     return config
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _refuse_infinite(value: Any, where: str) -> None:

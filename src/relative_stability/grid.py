@@ -15,7 +15,7 @@ from relative_stability.packs import Pack, packed
 from relative_stability.perturbations import DISPLACING, GEOMETRIC
 from relative_stability.published import Claims, Figure, Report, Sweep
 from relative_stability.results import Dataset, Measurement, Run
-from relative_stability.seeds import seed_ranges
+from relative_stability.seeds import parse_seeds, seed_ranges
 from relative_stability.store import as_json, read_attributes
 
 FLOW = "gradient_flow"
@@ -121,12 +121,25 @@ def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
     datasets = {name: _dataset(name, entry, schema, root) for name, entry in config["datasets"].items()}
     runs: dict[str, Run] = {}
     sweeps = [_sweep(name, entry, config, datasets, schema, runs, warnings) for name, entry in config["sweeps"].items()]
+    half = [sweep for sweep in sweeps if sweep.missing]
+    warnings += [f"sweeps.{s.name}: {s.missing} of {s.planned} nets are not there yet" for s in half]
+    sweeps = [sweep for sweep in sweeps if sweep.measurements]
+    if not sweeps:
+        raise InputError("partial: no run of any sweep is there yet; run snakemake without it first")
     checks.check_pretrained(runs.values(), root)
     checks.check_engine(config["engine"], runs.values())
     named = {sweep.name: sweep for sweep in sweeps}
-    figures = [Figure(name, entry["kind"], named[entry["sweep"]]) for name, entry in config["figures"].items()]
-    for figure in figures:
-        checks.check_figure(figure)
+    figures = []
+    for name, entry in config["figures"].items():
+        there = [named[sweep] for sweep in entry["sweep"] if sweep in named]
+        try:
+            figures.append(Figure(name, entry["kind"], there, entry["select"], entry["size"]))
+            checks.check_figure(figures[-1])
+        except InputError as error:
+            if not config["partial"]:
+                raise
+            warnings.append(f"{error}; figure {name} is left out")
+            figures.pop()
     measurements = [m for sweep in sweeps for m in sweep.measurements]
     packs = packed(measurements, config["device"], config["pack_minutes"])
     everything = [*datasets.values(), *runs.values(), *measurements, *packs.values()]
@@ -212,7 +225,26 @@ def _sweep(
             run = Run(data, net, net_options, training, P, seed_range)
             run = runs.setdefault(run.curves, run)  # sweeps may share runs; a shared run is one
             measurements += [Measurement(run, settings, name) for name, settings in observables.items()]
-    return Sweep(name, measurements)
+    if not config["partial"]:
+        return Sweep(name, measurements)
+    there = _there(measurements)
+    planned = _nets(measurements)
+    return Sweep(name, there, planned - _nets(there), planned)
+
+
+def _there(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Of a sweep that is half done, what is there of runs whose output has been measured."""
+    found = [m for m in measurements if Path(m.path).is_file() and Path(m.run.curves).is_file()]
+    whole = {m.run.digest for m in found if m.observable == "output"}
+    return [m for m in found if m.run.digest in whole]
+
+
+def _nets(measurements: Sequence[Measurement]) -> int:
+    """How many nets they are measured on."""
+    runs = {m.run.digest: m.run for m in measurements}.values()
+    # A gradient flow has a net for every alpha.
+    alphas = [len(run.training["alpha"]) if run.training["optimizer"] == FLOW else 1 for run in runs]
+    return sum(len(parse_seeds(run.seeds)) * count for run, count in zip(runs, alphas, strict=True))
 
 
 def _training(training: Mapping[str, Any], schema: Schema) -> dict[str, Any]:

@@ -18,22 +18,29 @@ ASKED, MADE = "asked for", "made"
 def ask(marks: Iterable[str]) -> None:
     """Write the marks of what has not been made; a dry run does too. Raises InputError where the disk refuses."""
     for mark in marks:
-        if not Path(mark).is_file() or Path(mark).read_text(encoding="utf-8").startswith(ASKED):
+        if not Path(mark).is_file() or _asked(Path(mark)):
             _write(mark, ASKED)
 
 
 def settle(mark: str) -> None:
-    """Before a result is written: its mark says so, and those of what it was made from before go."""
+    """Before a result is written: its mark says so, and those of what it was made from before go.
+
+    A mark of what is asked for and not made stays: another process may be waiting to serve it.
+    """
     _write(mark, MADE)
     current = Path(mark)
     for old in current.parent.glob(f"{current.stem}.*"):
-        if old != current:
+        if old != current and not _asked(old):
             old.unlink(missing_ok=True)
 
 
 def digest_in(mark: str) -> str:
     """The digest of the request that a mark stands for."""
     return Path(mark).suffix[1:]
+
+
+def _asked(mark: Path) -> bool:
+    return mark.read_text(encoding="utf-8").startswith(ASKED)
 
 
 def _write(mark: str, word: str) -> None:

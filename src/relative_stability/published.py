@@ -1,17 +1,20 @@
 """What is shown in the end, under names without digests: sweeps, figures, claims, and the report that has them all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from relative_stability.figures import ANIMATED, KINDS
-from relative_stability.results import RESULTS, Dataset, Measurement, Request, Result, Run
+from relative_stability.figures import ANIMATED, CODE, KINDS, shows
+from relative_stability.results import RESULTS, Measurement, Request, Result, Run
 from relative_stability.seeds import parse_seeds
 from relative_stability.source import source_digest
 from relative_stability.store import as_json
 from relative_stability.versions import STAGES
+
+# Dimensions of which a figure may show some values alone.
+SELECTED = ("dataset", "net", "P", "cut", "displacement", "magnitude")
 
 
 class _Published(Result):
@@ -41,11 +44,14 @@ class Sweep(_Published):
 
     name: str
     measurements: Sequence[Measurement]
+    missing: int = 0  # nets of the config that are not there yet, where a sweep is drawn half done
+    planned: int = 0  # nets of the config, of which these are missing
 
     @cached_property
     def request(self) -> Request:  # type: ignore[override]
         labels = [[m.run.place, m.run.digest, m.observable, m.digest] for m in self.measurements]
-        return {"stage": "collect", "version": STAGES["collect"], "sweep": self.name, "measurements": labels}
+        gaps = {"missing": self.missing, "planned": self.planned} if self.missing else {}
+        return {"stage": "collect", "version": STAGES["collect"], "sweep": self.name, "measurements": labels, **gaps}
 
     @property
     def path(self) -> str:  # type: ignore[override]
@@ -75,44 +81,42 @@ class Sweep(_Published):
             rows.setdefault(m.run.curves, labels)["stability"][m.observable] = [m.path, m.digest]
         return as_json(list(rows.values()))
 
-    @property
-    def facts(self) -> Request:
-        """What it is a sweep of, for captions."""
-        runs = [m.run for m in self.measurements]
-        return {
-            "sweep": self.name,
-            "datasets": list(dict.fromkeys(run.dataset.name for run in runs)),
-            "nets": list(dict.fromkeys(run.net for run in runs)),
+    @cached_property
+    def values(self) -> dict[str, list[Any]]:
+        """What lies along its dimensions, as far as a config says so."""
+        runs, stability = [m.run for m in self.measurements], self.measurements[0].stability
+        along: dict[str, list[Any]] = {
+            "dataset": list(dict.fromkeys(run.dataset.name for run in runs)),
+            "net": list(dict.fromkeys(run.net for run in runs)),
             "P": sorted({run.P for run in runs}),
-            "seeds": len({seed for seeds in {run.seeds for run in runs} for seed in parse_seeds(seeds)}),
-            "perturbation": self.measurements[0].stability["perturbation"],
         }
-
-    @property
-    def datasets(self) -> list[Dataset]:
-        return list({m.run.dataset.name: m.run.dataset for m in self.measurements}.values())
+        return along | {axis: sorted(stability[axis]) for axis in SELECTED[3:] if axis in stability}
 
 
 @dataclass(frozen=True)
 class Figure(_Published):
-    """A figure of a sweep."""
+    """A figure of a sweep, or of several.
+
+    select: by dimension, the values that are drawn, of those without an entry all; size: see `figures.style`.
+    """
 
     name: str
     kind: str
-    sweep: Sweep
+    shown: Sequence[Sweep]
+    select: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    size: str = "slide"
 
     @cached_property
     def request(self) -> Request:  # type: ignore[override]
-        code = source_digest(
-            "figures", "statistics", "sweep", "linear_model", *([] if self.sweeps else ["perturbations", "randomness"])
-        )
-        drawn_from = [part.request for part in self.parts]
+        code = source_digest("figures", *CODE, *([] if self.sweeps else ["perturbations", "randomness", "observables"]))
         return {
             "stage": "figure",
             "code": code,
             "name": self.name,
             "kind": self.kind,
-            "drawn_from": drawn_from,
+            "select": {axis: list(values) for axis, values in self.select.items()},
+            "size": self.size,
+            "drawn_from": [digest for _, digest in self.sources],
         }
 
     @property
@@ -125,15 +129,46 @@ class Figure(_Published):
         return [self.path.replace(".pdf", suffix) for suffix in (".pdf", ".png", ".nc", *film)]
 
     @property
-    def sweeps(self) -> list[Sweep]:  # type: ignore[override]
-        return [self.sweep] if KINDS[self.kind] == "sweep" else []
+    def sweeps(self) -> Sequence[Sweep]:  # type: ignore[override]
+        return self.shown if KINDS[self.kind] in ("sweep", "sweeps") else []
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """What is selected of the runs of its sweeps."""
+        runs = {m.run.curves: m.run for sweep in self.shown for m in sweep.measurements}.values()
+        labels = [{"dataset": run.dataset.name, "net": run.net, "P": run.P} for run in runs]
+        return [
+            run
+            for run, label in zip(runs, labels, strict=True)
+            if all(label[axis] in self.select.get(axis, [label[axis]]) for axis in label)
+        ]
 
     @property
-    def parts(self) -> Sequence["Sweep | Dataset | Run"]:
-        """What it is drawn from: the sweep, its datasets, or its first run at the largest P."""
-        if KINDS[self.kind] == "run":
-            return [max((m.run for m in self.sweep.measurements), key=lambda run: run.P)]
-        return self.sweeps or self.sweep.datasets
+    def sources(self) -> list[tuple[str, str]]:
+        """The files that it is drawn from, see `figures.KINDS`, and what they must have been made from."""
+        run = max(self.runs, key=lambda run: run.P)
+        dataset = (self.runs[0].dataset.path, self.runs[0].dataset.digest)
+        return {
+            "run": [(run.curves, run.digest)],
+            "dataset": [dataset],
+            "net": [(run.dataset.path, run.dataset.digest), (run.curves, run.digest), (run.weights, run.digest)],
+        }.get(KINDS[self.kind]) or [(sweep.path, sweep.digest) for sweep in self.shown]
+
+    @cached_property
+    def facts(self) -> Request:
+        """What it shows, for captions."""
+        runs = self.runs
+        families = dict.fromkeys(str(sweep.measurements[0].stability["perturbation"]) for sweep in self.shown)
+        return {
+            "sweep": self.shown[0].name,
+            "datasets": list(dict.fromkeys(run.dataset.name for run in runs)),
+            "nets": list(dict.fromkeys(run.net for run in runs)),
+            "P": sorted({run.P for run in runs}),
+            "seeds": len({seed for seeds in {run.seeds for run in runs} for seed in parse_seeds(seeds)}),
+            "perturbation": ", ".join(families),
+            "missing": sum(sweep.missing for sweep in self.shown),
+            "shows": shows(self.kind),
+        }
 
 
 @dataclass(frozen=True)
@@ -168,9 +203,7 @@ class Report(_Published):
             "stage": "report",
             "code": source_digest("report", suffixes=(".py", ".html.j2")),
             "claims": self.claims.digest,
-            "figures": [
-                {"name": f.name, "kind": f.kind, "digest": f.digest, "facts": f.sweep.facts} for f in self.figures
-            ],
+            "figures": [{"name": f.name, "kind": f.kind, "digest": f.digest, "facts": f.facts} for f in self.figures],
             "config": dict(self.config),
         }
 

@@ -17,10 +17,11 @@ from relative_stability.provenance import software
 from relative_stability.store import write_text
 from relative_stability.sweep import open_sweep
 from relative_stability.used import Used, all_in
+from relative_stability.verdicts import SIGNS
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 MADE_BY = ("commit", "torch_version", "cuda_version")  # attributes of sweeps
-VERDICTS = ("holds", "fails", "undecided")
+VERDICTS = tuple(SIGNS)
 
 
 class Picture(NamedTuple):

@@ -19,7 +19,7 @@ from relative_stability.training.lock import clear_unless_held
 Request = Mapping[str, Any]
 
 
-def _attributes(request: Request, digest: str, started: float | None = None) -> dict[str, str | float]:
+def made_by(request: Request, digest: str, started: float | None = None) -> dict[str, str | float]:
     made = {"stage": request["stage"], "digest": digest, "request": as_json(request), **software()}
     return made if started is None else {**made, "wall_time_s": round(time.monotonic() - started, 3)}
 
@@ -41,7 +41,7 @@ def prepare(request: Request, digest: str, path: str, data_root: str) -> None:
 
     options = dict(request["options"])
     source = options.pop("source")
-    attributes = _attributes(request, digest)
+    attributes = made_by(request, digest)
     samples = datasets.load(source, Path(data_root), **options)
     facts = datasets.facts(source, Path(data_root), **options)
     write_prepared(path, samples, facts, attributes)
@@ -92,7 +92,7 @@ def train(
                 trained = flow_run(request, data, seeds, where, execution, side)
             else:
                 trained = train_run(request, data, seeds, where, Path(data_root), execution, side)
-            attributes = {**_attributes(request, digest, started), **hardware(str(where)), **trained.attributes}
+            attributes = {**made_by(request, digest, started), **hardware(str(where)), **trained.attributes}
             write_tensors(weights, trained.weights, {"digest": digest, "request": as_json(request)})
             write(curves, trained.curves, attributes)
         except BaseException:
@@ -132,7 +132,7 @@ def measure(
     settings = {**LATER, **request["stability"]}
     settings = {key: value if isinstance(value, str | int) else as_json(value) for key, value in settings.items()}
     settings["stability_seed"] = settings.pop("seed")
-    write(out, variables, {**_attributes(request, digest, started), **hardware(str(where)), **settings})
+    write(out, variables, {**made_by(request, digest, started), **hardware(str(where)), **settings})
     keep([out], finished)
 
 
@@ -239,7 +239,8 @@ def collect(
         heads[run["place"]] = head(part)
     log.info("%d runs, of which %d were read and the others taken from the former file", len(runs), read_anew)
     variables = collection.variables
-    attributes = {**collection.attributes, **_attributes(request, digest_in(mark)), "sweep": request["sweep"]}
+    attributes = {**collection.attributes, **made_by(request, digest_in(mark)), "sweep": request["sweep"]}
+    attributes |= {key: request[key] for key in ("missing", "planned") if key in request}
     if collection.exact:
         attributes[PARTS] = contents(heads)
     settle(mark)
@@ -250,51 +251,3 @@ def collect(
         curves = run["curves"][0]
         weights = Path(curves).with_suffix(".safetensors")
         forget([curves, weights, *(made[0] for made in run["stability"].values())], finished)
-
-
-def figure(
-    request: Request, digests: Sequence[str], mark: str, sources: Sequence[str], pdf: str, png: str, numbers: str
-) -> None:
-    """A figure as PDF and PNG, and the numbers drawn as netCDF. digests: what the sources must have been made from."""
-    from relative_stability.figures import draw
-    from relative_stability.store import atomic, write_dataset
-
-    drawn, picture = draw(request["kind"], sources, digests)
-    drawn.attrs.update(_attributes(request, digest_in(mark)))
-    settle(mark)
-    write_dataset(numbers, drawn)
-    for path, options in ((pdf, {"metadata": {"CreationDate": None}}), (png, {"dpi": 200})):
-        with atomic(path) as temporary:
-            picture.savefig(temporary, format=Path(path).suffix[1:], **options)
-
-
-def animation(kind: str, numbers: str, gif: str) -> None:
-    """The film of a figure, from the numbers drawn."""
-    from matplotlib.animation import PillowWriter
-
-    from relative_stability.figures import animate
-    from relative_stability.store import atomic
-
-    with atomic(gif) as temporary:
-        # The writer takes the format from the name.
-        named = temporary.with_suffix(".gif")
-        try:
-            animate(kind, numbers).save(named, PillowWriter(fps=4), dpi=100)
-            named.replace(temporary)
-        finally:
-            named.unlink(missing_ok=True)
-
-
-def claims(request: Request, digests: Sequence[str], mark: str, sweeps: Sequence[str], table: str, page: str) -> None:
-    """The claims checked on every sweep, as CSV and as a page in Markdown. digests: those that the sweeps must have."""
-    from relative_stability.claims import check, to_csv, to_markdown
-    from relative_stability.store import write_text
-    from relative_stability.sweep import open_sweep
-
-    datasets = [open_sweep(path) for path in sweeps]
-    for path, dataset, digest in zip(sweeps, datasets, digests, strict=True):
-        expect(path, dataset.attrs, digest, remade_by="collect")
-    rows = [row for dataset in datasets for row in check(dataset)]
-    settle(mark)
-    write_text(table, to_csv(rows))
-    write_text(page, to_markdown(rows, datasets))

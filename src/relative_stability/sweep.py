@@ -1,7 +1,8 @@
 """A sweep as one labelled dataset: opened, with its layout checked, and looked at where nets are compared."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +37,27 @@ def open_sweep(path: str | Path) -> "xr.Dataset":
     if missing:
         raise InputError(f"{path} is no sweep file: it lacks {', '.join(missing)}; give one of results/sweeps/*.nc")
     return dataset
+
+
+def selected(sweep: "xr.Dataset", select: Mapping[str, Sequence[Any]]) -> "xr.Dataset":
+    """A sweep with some values alone along some dimensions; those that are not there, and other dimensions, are passed
+    over. Raises InputError where nothing is left.
+    """
+    for axis, values in select.items():
+        if axis in sweep.dims:
+            kept = np.flatnonzero(np.isin(sweep[axis].values, list(values)))
+            if not len(kept):
+                name = sweep.attrs.get("sweep", "")
+                raise InputError(f"select.{axis}: sweep {name!r} has none of {', '.join(map(str, values))} yet")
+            sweep = sweep.isel({axis: kept})
+    return sweep
+
+
+def left_out(sweep: "xr.Dataset") -> str:
+    """What is missing where a sweep is drawn, in words; "" where nothing is."""
+    lost, missing, planned = int(failed(sweep).sum()), *(int(sweep.attrs.get(k, 0)) for k in ("missing", "planned"))
+    gaps = f"{missing} of {planned} nets are not there yet" if missing else ""
+    return "; ".join(part for part in (f"{lost} diverged or collapsed" if lost else "", gaps) if part)
 
 
 def at_reference(sweep: "xr.Dataset") -> tuple["xr.Dataset", str]:

@@ -10,6 +10,8 @@ from relative_stability.statistics import Estimate, exponent, geometric_mean, ov
 if TYPE_CHECKING:
     import xarray as xr
 
+# What a row may say of a claim, with a sign for it; "open": a question that theory leaves open.
+SIGNS = {"holds": "✓", "fails": "✗", "undecided": "?", "open": "○"}
 MIN_SIZES = 3  # fewer values of P fix no exponent
 
 
@@ -60,9 +62,10 @@ class Sheet:
         expected: str,
         bounds: tuple[float, float] | None,
         obstacle: str = "",
+        unclaimed: str = "no claim",
     ) -> None:
         """A row; without bounds nothing is claimed, and the number stands there for itself."""
-        verdict, why = ("no claim", "") if bounds is None else _verdict(estimate, *bounds, obstacle)
+        verdict, why = (unclaimed, "") if bounds is None else _verdict(estimate, *bounds, obstacle)
         row = Row(claim, self.sweep, subject, quantity, *estimate[:3], expected, estimate.runs, verdict, why)
         self.rows.append(row)
 

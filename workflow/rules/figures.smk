@@ -8,7 +8,7 @@ rule figure:
     """Draw one figure of a sweep."""
     input:
         marks=lambda w: grid.figure(w.figure).marks,
-        sources=lambda w: [part.path for part in grid.figure(w.figure).parts],
+        sources=lambda w: [path for path, _ in grid.figure(w.figure).sources],
     output:
         pdf=report(
             "results/figures/{figure}.pdf", caption="../report/figure.rst", category="figures"
@@ -22,7 +22,7 @@ rule figure:
         runtime=20,
     params:
         request=lambda w: grid.figure(w.figure).json,
-        digests=lambda w: [part.digest for part in grid.figure(w.figure).parts],
+        digests=lambda w: [digest for _, digest in grid.figure(w.figure).sources],
     message:
         "draw figure {wildcards.figure}"
     script:

@@ -1,10 +1,10 @@
 import json
 
-from relative_stability import stages
+from relative_stability import showing
 from relative_stability.logs import job_log
 
 with job_log(snakemake.log[0], "claims"):
-    stages.claims(
+    showing.claims(
         json.loads(snakemake.params.request),
         digests=snakemake.params.digests,
         mark=snakemake.input.marks[0],

@@ -1,10 +1,10 @@
 import json
 
-from relative_stability import stages
+from relative_stability import showing
 from relative_stability.logs import job_log
 
 with job_log(snakemake.log[0], f"figure {snakemake.wildcards.figure}"):
-    stages.figure(
+    showing.figure(
         json.loads(snakemake.params.request),
         digests=snakemake.params.digests,
         mark=snakemake.input.marks[0],

@@ -1,5 +1,6 @@
 """A dataset as the pipeline stores it, and as a net sees it."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -120,6 +121,11 @@ def open_prepared(path: str | Path, digest: str | None = None) -> Prepared:
         expect(path, attributes, digest, remade_by="prepare")
     if "images" not in variables:
         raise broken(path, "prepare", "it holds no images")
+    return in_memory(variables)
+
+
+def in_memory(variables: Mapping[str, Variable]) -> Prepared:
+    """What a file of `write_prepared` holds."""
 
     def tensor(name: str) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(variables[name].values))

@@ -2,9 +2,12 @@
 `draw`, from those numbers to a matplotlib Figure. Neither reads files.
 """
 
-from collections.abc import Sequence
+import ast
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from relative_stability.errors import InputError, nearest
 
@@ -13,45 +16,66 @@ if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
     from matplotlib.figure import Figure
 
-# kind: what it is drawn from, the sweep, its datasets, or the curves of its run at the largest P
+# kind: what it is drawn from, a sweep or several, its first dataset, the curves of its run at the largest P, or the net
+# of that run with its dataset
 KINDS = {
     "boundary": "run",
+    "claims": "sweeps",
     "compression": "sweep",
     "depth": "sweep",
-    "diffeomorphisms": "datasets",
+    "diffeomorphisms": "dataset",
     "dynamics": "sweep",
     "error_vs_P": "sweep",
     "error_vs_R": "sweep",
+    "families": "sweeps",
     "linear_error": "sweep",
     "linear_stability": "sweep",
     "neurons": "run",
     "stability_vs_P": "sweep",
     "stability_vs_displacement": "sweep",
-    "twins": "datasets",
+    "twins": "net",
 }
-RULES = {"sweep": "collect", "datasets": "prepare", "run": "train"}  # that make these
+RULES = {"dataset": ["prepare"], "run": ["train"], "net": ["prepare", "train", "train"]}  # that make these, or: collect
+CODE = (
+    "claims",
+    "linear_claims",
+    "linear_model",
+    "statistics",
+    "sweep",
+    "verdicts",
+)  # is in them too
 AT_LARGEST_P = ("depth", "dynamics", "stability_vs_displacement")  # kinds that show the runs of that size alone
 ANIMATED = ("neurons",)  # kinds that have a third function, `animate`, from those numbers to a film
 
 
-def draw(kind: str, sources: Sequence[str], digests: Sequence[str] = ()) -> tuple["xr.Dataset", "Figure"]:
+def draw(
+    kind: str,
+    sources: Sequence[str],
+    digests: Sequence[str] = (),
+    select: Mapping[str, Sequence[Any]] | None = None,
+    size: str = "slide",
+) -> tuple["xr.Dataset", "Figure"]:
     """The numbers drawn and the figure.
 
-    sources: the files that it is drawn from, as KINDS says; digests: what they must be made from.
+    sources: the files that it is drawn from, as KINDS says; digests: what they must be made from; select: by dimension
+    of a sweep, the values that are drawn; size: one of `style.SIZES`.
     """
     from relative_stability.figures.style import apply_style
-    from relative_stability.store import expect, open_dataset
-    from relative_stability.sweep import open_sweep
+    from relative_stability.store import expect
+    from relative_stability.sweep import selected
 
     if kind not in KINDS:
         raise InputError(f"figure {kind!r} is unknown; {nearest(kind, KINDS)}")
     module = import_module(f"relative_stability.figures.{kind}")
-    apply_style()
-    rule = RULES[KINDS[kind]]
-    opened = open_sweep(sources[0]) if rule == "collect" else open_dataset(sources[0], rule)
-    if digests:
-        expect(sources[0], opened.attrs, digests[0], rule)
-    drawn: xr.Dataset = module.numbers(opened)
+    apply_style(size)
+    rules = RULES.get(KINDS[kind]) or ["collect"] * len(sources)
+    opened = []
+    for k, (path, rule) in enumerate(zip(sources, rules, strict=True)):
+        found, made = _open(path, rule)
+        if digests:
+            expect(path, made, digests[k], rule)
+        opened.append(selected(found, select or {}) if rule == "collect" else found)
+    drawn: xr.Dataset = module.numbers(*([opened] if KINDS[kind] == "sweeps" else opened))
     figure: Figure = module.draw(drawn)
     return drawn, figure
 
@@ -64,3 +88,21 @@ def animate(kind: str, numbers: str) -> "FuncAnimation":
     apply_style()
     film: FuncAnimation = import_module(f"relative_stability.figures.{kind}").animate(open_dataset(numbers, "figure"))
     return film
+
+
+def _open(path: str, rule: str) -> tuple[Any, Mapping[str, Any]]:
+    """What a file holds, and its attributes."""
+    from relative_stability.store import open_dataset, read_tensors
+    from relative_stability.sweep import open_sweep
+
+    if path.endswith(".safetensors"):
+        return read_tensors(path, rule)
+    found = open_sweep(path) if rule == "collect" else open_dataset(path, rule)
+    return found, found.attrs
+
+
+@cache
+def shows(kind: str) -> str:
+    """What a figure shows: the first line of its module, which takes no import of what draws."""
+    text = Path(__file__).with_name(f"{kind}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(text)) or "").splitlines()[0]

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from relative_stability.figures.regimes import alpha_label
-from relative_stability.figures.style import PANEL, legend_below, new_figure
+from relative_stability.figures.style import legend_below, new_figure, scaled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
     """A panel for each alpha: the output as background, its zero as a line, the boundary dashed, samples as points."""
     alphas = numbers["alpha"].values
     figure, panels = new_figure(1, len(alphas))
-    figure.set_size_inches(PANEL[0] * max(len(alphas), 2), PANEL[1] + 1.0)
+    figure.set_size_inches(scaled(4.0 * max(len(alphas), 2)), scaled(4.6))
     x, y = numbers["x_parallel"].values, numbers["x_perpendicular"].values
     position, classes = numbers["sample_position"].values, numbers["sample_class"].values
     for axes, alpha in zip(panels[0], alphas, strict=True):

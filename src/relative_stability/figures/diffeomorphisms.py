@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from relative_stability.figures.style import new_figure
+from relative_stability.figures.style import new_figure, scaled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
     """Cuts in rows, temperatures in columns, useful ones in a thick frame; the last column shows each cut's field."""
     rows, columns = numbers.sizes["cut"], numbers.sizes["temperature"]
     figure, panels = new_figure(rows, columns + 1)
-    figure.set_size_inches(1.75 * (columns + 1), 2.1 * rows + 0.9)
+    figure.set_size_inches(scaled(1.75 * (columns + 1)), scaled(2.1 * rows + 0.9))
     pictures = numbers["pixel"].transpose("cut", "temperature", "y", "x", "channel").values.clip(0, 1)
     for row, (cut, line) in enumerate(zip(numbers["cut"].values, panels, strict=True)):
         for column, axes in enumerate(line[:-1]):

@@ -8,7 +8,7 @@ import xarray as xr
 from relative_stability.figures.series import LABELS
 from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure
 from relative_stability.statistics import rank_correlation
-from relative_stability.sweep import at_reference, failed
+from relative_stability.sweep import at_reference, left_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
     drawn.attrs = {
         "sweep": sweep.attrs.get("sweep", ""),
         "where": where,
-        "failed": int(failed(point).sum()),
+        "left_out": left_out(point),
     }
     return drawn
 
@@ -75,11 +75,10 @@ def draw(numbers: xr.Dataset) -> "Figure":
             axes.set_ylabel("test error")
             log_axis(axes, "x")
             log_axis(axes, "y")
-    left = numbers.attrs["failed"]
     known = any(np.isfinite(numbers[f"correlation_{quantity}"].sel(estimate="lower")).any() for quantity in ORDER)
     interval = " [95 % interval]" if known else ""
     text = f"{numbers.attrs['where']}; a point is one seed, larger for larger P; ρ: rank correlation{interval}"
-    legend_below(figure, panels[0, 0], text + (f"; {left} diverged or collapsed" if left else ""))
+    legend_below(figure, panels[0, 0], "; ".join(filter(None, (text, numbers.attrs["left_out"]))))
     return figure
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from relative_stability.figures.regimes import alpha_label, alpha_style
-from relative_stability.figures.style import PANEL, legend_below, new_figure
+from relative_stability.figures.style import legend_below, new_figure, scaled
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -70,7 +70,7 @@ def animate(numbers: xr.Dataset) -> "FuncAnimation":
 
     alphas = numbers["alpha"].values
     figure, panels = new_figure(1, len(alphas))
-    figure.set_size_inches(PANEL[0] * len(alphas), PANEL[1] + 0.8)
+    figure.set_size_inches(scaled(4.0 * len(alphas)), scaled(4.4))
     frames = 1 + max(_last(numbers.sel(alpha=alpha)) for alpha in alphas)
 
     def frame(time: int) -> list[Any]:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from relative_stability.errors import InputError
 from relative_stability.statistics import exponent, geometric_mean, geometric_spread
-from relative_stability.sweep import failed
+from relative_stability.sweep import left_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def summary(sweep: xr.Dataset, names: tuple[str, ...]) -> xr.Dataset:
         "sweep": sweep.attrs.get("sweep", ""),
         "perturbation": sweep.attrs.get("perturbation", ""),
         "seeds": int(sweep.sizes["seed"]),
-        "failed": int(failed(sweep).sum()),
+        "left_out": left_out(sweep),
     }
     return merged
 
@@ -94,6 +94,4 @@ def note(numbers: xr.Dataset, first: str = "") -> str:
     """What lines and bands are, and what is not drawn."""
     seeds = numbers.attrs["seeds"]
     text = f"geometric mean over {seeds} seeds, band ± 1 standard deviation" if seeds > 1 else "one seed, no band"
-    left = numbers.attrs["failed"]
-    gone = f"{left} diverged or collapsed" if left else ""
-    return "; ".join(part for part in (first, text, gone) if part)
+    return "; ".join(part for part in (first, text, numbers.attrs["left_out"]) if part)

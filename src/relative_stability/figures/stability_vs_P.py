@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from relative_stability.figures.series import LABELS, QUANTITIES, band, exponents, note, slope_words, summary
-from relative_stability.figures.style import LINE, legend_below, log_axis, net_style, new_figure, unit_line
+from relative_stability.figures.style import legend_below, line_height, log_axis, net_style, new_figure, unit_line
 from relative_stability.sweep import at_reference
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
     sizes = numbers["P"].values
     figure, panels = new_figure(numbers.sizes["dataset"], len(QUANTITIES))
     if len(nets) <= NAMED_LAWS:
-        figure.set_figheight(figure.get_figheight() + LINE * len(nets) * numbers.sizes["dataset"])
+        figure.set_figheight(figure.get_figheight() + line_height() * len(nets) * numbers.sizes["dataset"])
     for row, dataset in zip(panels, numbers["dataset"].values, strict=True):
         for axes, quantity in zip(row, QUANTITIES, strict=True):
             laws: dict[str, Line2D] = {}

@@ -21,12 +21,13 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """Datasets in rows, D, G and R in columns, nets in colour; dashed at initialisation, full after training."""
+    """Datasets in columns, D, G and R in rows (one dataset: side by side), nets in colour; dashed at initialisation."""
     axis = magnitude_axis(numbers)
     nets = [str(net) for net in numbers["net"].values]
-    figure, panels = new_figure(numbers.sizes["dataset"], len(QUANTITIES))
-    for row, dataset in zip(panels, numbers["dataset"].values, strict=True):
-        for axes, quantity in zip(row, QUANTITIES, strict=True):
+    several = numbers.sizes["dataset"] > 1
+    figure, panels = new_figure(*((len(QUANTITIES), numbers.sizes["dataset"]) if several else (1, len(QUANTITIES))))
+    for column, dataset in zip(panels.T if several else panels, numbers["dataset"].values, strict=True):
+        for axes, quantity in zip(column, QUANTITIES, strict=True):
             for net in nets:
                 for state, (words, dashes) in STATES.items():
                     part = numbers.sel(dataset=dataset, net=net, state=state)

@@ -17,17 +17,29 @@ if TYPE_CHECKING:
 _PALETTE = sns.color_palette("colorblind")
 _MARKERS = "osD^vP*X"
 _KNOWN = ("fc", "lenet", "cnn", "one_hidden")
-PANEL = (4.0, 3.6)  # inches, width and height of one panel
-LINE = 0.26  # inches, of a legend
+# size: seaborn's context and scale of its fonts, and width and height of one panel in inches
+SIZES = {"slide": ("notebook", 1.05, (4.0, 3.6)), "column": ("paper", 0.78, (2.25, 2.1))}
 
 
-def apply_style() -> None:
-    """Set fonts and lines; fonts are embedded, so that text in the PDF can be edited and searched."""
+def apply_style(size: str = "slide") -> None:
+    """Set fonts, lines and panels; fonts are embedded, so that text in the PDF can be edited and searched."""
+    context, scale, panel = SIZES[size]
     mpl.use("Agg")
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=1.05)
+    sns.set_theme(context=context, style="ticks", palette="colorblind", font_scale=scale)
     mpl.rcParams.update(
         {"pdf.fonttype": 42, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
     )
+    mpl.rcParams["figure.figsize"] = panel
+
+
+def scaled(inches: float) -> float:
+    """A length on a slide, in the size that is set."""
+    return inches * float(mpl.rcParams["figure.figsize"][0]) / SIZES["slide"][2][0]
+
+
+def line_height() -> float:
+    """Inches, of a line of a legend."""
+    return scaled(0.26)
 
 
 # What lines stand for, and their dashes.
@@ -49,9 +61,9 @@ def line_style(index: int) -> dict[str, Any]:
 def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """A figure with a grid of panels; returns it and its axes, (rows, columns)."""
     # More air between panels than the default, so that labels of one do not lean on the next.
-    figure = Figure(
-        figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.7), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
-    )
+    width, height = mpl.rcParams["figure.figsize"]
+    layout = ConstrainedLayoutEngine(w_pad=scaled(0.12), h_pad=scaled(0.08))
+    figure = Figure(figsize=(width * columns, height * rows + scaled(0.7)), layout=layout)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
@@ -89,7 +101,7 @@ def legend_below(figure: Figure, axes: "Axes", note: str, columns: int = 6) -> N
     """One legend for all panels under them, and what lines and bands mean under that."""
     handles, labels = axes.get_legend_handles_labels()
     lines = -(-len(handles) // columns) + note.count("\n")
-    figure.set_figheight(figure.get_figheight() + LINE * max(0, lines - 1))  # panels stay as high as they are
+    figure.set_figheight(figure.get_figheight() + line_height() * max(0, lines - 1))  # panels stay as high as they are
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(handles)), title=note)
     else:

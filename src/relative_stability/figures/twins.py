@@ -1,31 +1,42 @@
-"""Sample images with their deformed and their noisy twins, of equal distance from the image."""
+"""Sample images with their deformed and their noisy twins, at equal distance, and where a net's output goes."""
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from relative_stability.figures.style import new_figure
+from relative_stability.figures.style import line_style, new_figure, scaled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from relative_stability.datasets.prepared import Prepared
 
 SAMPLES = 4
 CUT = 3
+OTHERS = 500  # test images whose outputs say how far apart those of two images typically are
 
 
-def numbers(dataset: xr.Dataset) -> xr.Dataset:
+def numbers(dataset: xr.Dataset, curves: xr.Dataset, weights: Mapping[str, "Tensor"]) -> xr.Dataset:
     """Images of different classes, their deformed twins at half and all of the largest useful displacement, and noise.
 
-    dataset: as stored by the stage `prepare`. Noise has the norm of the deformation beside it; pixels
-    are shown as stored, scaled to 0-1.
+    dataset: as stored by the stage `prepare`; curves, weights: of a run, as stored by `train`. Noise has the norm of
+    the deformation beside it; pixels are shown as stored, scaled to 0-1. `moved` is ‖f(x′) − f(x)‖ over
+    √⟨‖f(x) − f(z)‖²⟩, f being the net of the first seed that did not diverge, NaN if there is none; x, z run over test
+    images.
     """
     import torch
 
+    from relative_stability.datasets.prepared import in_memory
     from relative_stability.perturbations.base import probes
     from relative_stability.perturbations.diffeomorphism import Diffeomorphism
     from relative_stability.perturbations.noise import Noise
     from relative_stability.perturbations.temperature import displacement, temperature_range
+    from relative_stability.store import to_variables
 
     test = np.flatnonzero(dataset["split"].values == 1)
     _, first = np.unique(dataset["labels"].values[test], return_index=True)  # of each class, as folders lie by class
@@ -46,24 +57,67 @@ def numbers(dataset: xr.Dataset) -> xr.Dataset:
         kinds += [f"deformed, δ = {size:.2g} pixel", "noise of the same norm"]
         pictures += [deformed, noise.apply(images, draws(noise), norm)]
     names = dataset["class_names"].values[dataset["labels"].values[test]]
+    twins = torch.stack(pictures)
+    moved, where = _moved(in_memory(to_variables(dataset)), curves, weights, twins)
+    share = "change of the output over the typical distance between the outputs of two images"
     drawn = xr.Dataset(
         {
-            "pixel": (("twin", "sample", "channel", "y", "x"), torch.stack(pictures).numpy(), {"units": "1"}),
+            "pixel": (("twin", "sample", "channel", "y", "x"), twins.numpy(), {"units": "1"}),
+            "moved": (("state", "twin", "sample"), moved, {"long_name": share, "units": "1"}),
             "title": (("twin",), np.array(kinds)),
             "class_name": (("sample",), names),
-        }
+        },
+        {"state": ["init", "trained"]},
     )
-    drawn.attrs = {"source": dataset.attrs["source"], "cut": CUT}
+    drawn.attrs = {"source": dataset.attrs["source"], "cut": CUT, "net": where}
     return drawn
 
 
+def _moved(
+    data: "Prepared", curves: xr.Dataset, weights: Mapping[str, "Tensor"], twins: "Tensor"
+) -> tuple[np.ndarray, str]:
+    """How far the output moves, (state, twin, sample), and of which net, in words. twins: (twin, sample, C, n, n)."""
+    import torch
+
+    from relative_stability.modes import BatchNorm, held
+    from relative_stability.training.run import load_net
+
+    request: dict[str, Any] = json.loads(curves.attrs["request"])
+    moved = np.full((2, *twins.shape[:2]), np.nan)
+    name = f"{request['net']['architecture']} at P = {request['P']}"
+    whole = np.flatnonzero(~np.isfinite(curves["diverged_epoch"].values))
+    if not len(whole):
+        return moved, f"{name}: all seeds diverged"
+    cpu, seed = torch.device("cpu"), int(whole[0])
+    others = data.seen(torch.nonzero(data.test).flatten()[:OTHERS], cpu)
+    scale = 1 / data.std
+    batch = twins.flatten(0, 1) * scale - data.mean * scale  # as nets see them
+    outputs = []
+    rules: dict[str, BatchNorm] = {"init": "batch", "last": "running"}
+    for state, rule in rules.items():
+        net = load_net(request, data, dict(weights), state, seed, cpu)
+        with held(net, rule, cpu), torch.no_grad():
+            outputs.append([net(batch).flatten(1), net(others).flatten(1)])
+    if request["training"]["alpha"] is not None:  # what is trained is f − f₀
+        outputs[1] = [last - first for last, first in zip(outputs[1], outputs[0], strict=True)]
+    for k, (found, far) in enumerate(outputs):
+        found = found.unflatten(0, twins.shape[:2])
+        typical = (2 * far.var(0).sum()).sqrt()  # ⟨‖a − b‖²⟩ of two draws is twice the variance
+        moved[k] = ((found - found[0]).norm(dim=-1) / typical).numpy()
+    return moved, f"{name}, seed {int(curves['seed'][seed])}"
+
+
 def draw(numbers: xr.Dataset) -> "Figure":
-    """Samples in rows, twins in columns."""
+    """Samples in rows, twins in columns; the last column shows how far the output moves for each twin."""
     pixels = numbers["pixel"].transpose("sample", "twin", "y", "x", "channel")
-    figure, panels = new_figure(*pixels.shape[:2])
-    figure.set_size_inches(2.3 * pixels.shape[1], 2.1 * pixels.shape[0] + 0.5)
+    rows, columns = pixels.shape[:2]
+    known = bool(np.isfinite(numbers["moved"]).any())
+    figure, panels = new_figure(rows, columns + known)
+    figure.set_size_inches(scaled(2.3 * columns + 3.4 * known), scaled(2.1 * rows + 0.7))
+    if known:
+        panels[0, 0].get_gridspec().set_width_ratios([1] * columns + [1.4])
     for row, sample in enumerate(panels):
-        for column, axes in enumerate(sample):
+        for column, axes in enumerate(sample[:columns]):
             picture = np.clip(pixels.values[row, column], 0, 1)
             grey = picture.shape[-1] == 1
             axes.imshow(picture[..., 0] if grey else picture, cmap="gray" if grey else None, vmin=0, vmax=1)
@@ -72,8 +126,33 @@ def draw(numbers: xr.Dataset) -> "Figure":
                 axes.set_title(str(numbers["title"].values[column]), fontsize="small")
             if column == 0:
                 axes.set_ylabel(f"class {numbers['class_name'].values[row]}", fontsize="small")
+        if known:
+            _outputs(sample[-1], numbers.isel(sample=row), float(numbers["moved"].max()), last=row == rows - 1)
+    if known:
+        panels[0, -1].set_title("where the output goes", fontsize="small")
+    filled = "; hollow: at initialisation, full: after training" if known else ""
     figure.supxlabel(
-        f"diffeomorphisms of cut {numbers.attrs['cut']}; noise at the distance of the deformed twin",
+        f"diffeomorphisms of cut {numbers.attrs['cut']}; noise at the distance of the deformed twin\n"
+        f"net: {numbers.attrs['net']}{filled}",
         fontsize="small",
     )
     return figure
+
+
+def _outputs(axes: "Axes", part: xr.Dataset, reach: float, last: bool) -> None:
+    """A row for each twin, at the distance of its output from that of the image."""
+    twins = part.sizes["twin"]
+    for twin in range(1, twins):
+        noisy = twin % 2 == 0
+        style = line_style(int(noisy))
+        for state in ("init", "trained"):
+            face = style["color"] if state == "trained" else "white"
+            x = float(part["moved"].sel(state=state).isel(twin=twin))
+            axes.plot(x, twin, marker=style["marker"], color=style["color"], markerfacecolor=face, markersize=6)
+    names = ["deformed" if twin % 2 else "noise" for twin in range(1, twins)]
+    axes.set_yticks(range(1, twins), names, fontsize="small")
+    axes.set_ylim(twins - 0.3, 0.3)
+    axes.set_xlim(0, 1.06 * reach)
+    axes.tick_params(axis="x", labelsize="small")
+    if last:
+        axes.set_xlabel("‖f(x′) − f(x)‖ / typical ‖f(x) − f(z)‖", fontsize="small")
