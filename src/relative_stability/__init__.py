@@ -1,7 +1,7 @@
 """Which invariances does a net learn from P examples, and does that explain its error?
 
 The public names are loaded at first use, so that `import relative_stability` costs next to nothing:
-a dry run of the workflow never imports torch, and a training job never imports seaborn.
+a dry run of the workflow never imports torch, and a training job never imports matplotlib.
 """
 
 from importlib import import_module

@@ -201,7 +201,7 @@ class Report(_Published):
     def request(self) -> Request:  # type: ignore[override]
         return {
             "stage": "report",
-            "code": source_digest("report", suffixes=(".py", ".html.j2")),
+            "code": source_digest("report", "rulegraph", suffixes=(".py", ".html.j2")),
             "claims": self.claims.digest,
             "figures": [{"name": f.name, "kind": f.kind, "digest": f.digest, "facts": f.facts} for f in self.figures],
             "config": dict(self.config),
@@ -218,5 +218,5 @@ class Report(_Published):
             ("measure", len(measurements), [m.log for m in measurements]),
             ("collect", len(self.claims.sweeps), []),
             ("figure", len(self.figures), []),
-            ("claims", 1, []),
+            ("check_claims", 1, []),
         ]

@@ -3,7 +3,6 @@
 import csv
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,9 +10,10 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 from relative_stability.claims import RULES, left_out
-from relative_stability.figures import AT_LARGEST_P, KINDS
+from relative_stability.figures import AT_LARGEST_P, KINDS, shows
 from relative_stability.marks import settle
 from relative_stability.provenance import software
+from relative_stability.rulegraph import svg
 from relative_stability.store import write_text
 from relative_stability.sweep import open_sweep
 from relative_stability.used import Used, all_in
@@ -50,9 +50,12 @@ def write(
     figures: Sequence[str],
     sweeps: Sequence[str],
     stages: Sequence[tuple[str, int, Sequence[str]]],
+    rules: Sequence[tuple[str, str]],
     out: str,
 ) -> None:
-    """The page as a file. request: of `Report`; figures: its pictures, in its order; stages: of `Report`."""
+    """The page as a file. request: of `Report`; figures: its pictures, in its order; stages: of `Report`;
+    rules: which rule needs which, see `rulegraph`.
+    """
     entries = request["figures"]
     pictures = [picture(e["name"], e["kind"], e["facts"], Path(p)) for e, p in zip(entries, figures, strict=True)]
     timed = [stage(name, count, map(Path, logs)) for name, count, logs in stages]
@@ -65,23 +68,25 @@ def write(
                 made.setdefault(f"sweeps_{name}", set()).add(str(sweep.attrs[name]))
     settle(mark)
     joined = {name: ", ".join(sorted(values)) for name, values in made.items()}
-    write_text(out, page(Path(claims), pictures, timed, request["config"], joined, _plain(RULES), missing))
+    graph = svg(rules, {s.name: s.results for s in timed})
+    write_text(out, page(Path(claims), pictures, timed, graph, request["config"], joined, _plain(RULES), missing))
 
 
 def caption(kind: str, facts: Mapping[str, Any]) -> str:
-    """What a figure shows, and of which runs. facts: of its sweep, see `Sweep.facts`."""
-    shown = (import_module(f"relative_stability.figures.{kind}").__doc__ or "").strip().splitlines()[0]
+    """What a figure shows, and of which runs. facts: see `Figure.facts`."""
+    shown = shows(kind)
     datasets, nets = ", ".join(facts["datasets"]), ", ".join(facts["nets"])
-    if KINDS[kind] == "datasets":
+    if KINDS[kind] == "dataset":
         return f"{shown} Dataset: {facts['datasets'][0]}."
     sizes, seeds = facts["P"], facts["seeds"]
-    if KINDS[kind] == "run":
+    if KINDS[kind] in ("run", "net"):
         return f"{shown} Data: {facts['datasets'][0]}; net: {facts['nets'][0]}; P = {sizes[-1]}; the first seed."
     span = f"P from {sizes[0]} to {sizes[-1]} ({len(sizes)} values)"
     if len(sizes) == 1 or kind in AT_LARGEST_P:
         span = f"P = {sizes[-1]}"
     runs = f"{seeds} seed{'s' if seeds > 1 else ''}"
-    return f"{shown} Data: {datasets}; nets: {nets}; {span}; {runs}; perturbation: {facts['perturbation']}."
+    gaps = f" Of these sweeps, {facts['missing']} nets are not there yet." if facts.get("missing") else ""
+    return f"{shown} Data: {datasets}; nets: {nets}; {span}; {runs}; perturbation: {facts['perturbation']}.{gaps}"
 
 
 def picture(name: str, kind: str, facts: Mapping[str, Any], png: Path) -> Picture:
@@ -111,13 +116,14 @@ def page(
     claims: Path,
     pictures: Sequence[Picture],
     stages: Sequence[Stage],
+    graph: str,
     config: Mapping[str, Any],
     made: Mapping[str, str],
     rules: str,
     missing: Mapping[str, Sequence[str]],
 ) -> str:
-    """The page. claims: the table as CSV; made: what made the sweeps; rules: of the verdicts; missing: see `left_out`,
-    by sweep.
+    """The page. claims: the table as CSV; graph: of `rulegraph.svg`; made: what made the sweeps; rules: of the verdicts;
+    missing: see `left_out`, by sweep.
     """
     with claims.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -136,6 +142,7 @@ def page(
         missing=missing,
         pictures=pictures,
         stages=stages,
+        graph=graph,
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
         made={**software(), **made},
     )

@@ -111,9 +111,13 @@ def log_correlation(x: Array, y: Array) -> Estimate:
 
 def rank_correlation(x: Array, y: Array) -> Estimate:
     """Spearman's correlation of x and y, that of their ranks, over all points. x, y: (…, seed), of one shape."""
-    from scipy.stats import rankdata
+    return _of_points(lambda a, b: float(np.corrcoef(ranks(a), ranks(b))[0, 1]), x, y)
 
-    return _of_points(lambda a, b: float(np.corrcoef(rankdata(a), rankdata(b))[0, 1]), x, y)
+
+def ranks(values: Array) -> Array:
+    """From 1, equal values sharing the mean of theirs; (N,). scipy.stats has the same, and takes longer to import."""
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[where])
 
 
 def power_law(x: Array, y: Array) -> tuple[Estimate, Estimate]:

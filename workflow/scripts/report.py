@@ -11,5 +11,6 @@ with job_log(snakemake.log[0], "report"):
         figures=[str(path) for path in snakemake.input.figures],
         sweeps=[str(path) for path in snakemake.input.sweeps],
         stages=snakemake.params.stages,
+        rules=snakemake.params.rules,
         out=snakemake.output[0],
     )

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import seaborn as sns
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 
@@ -53,7 +53,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
     """A row for each dataset and net: λ against time, feature solid and lazy dashed; λ against P with fitted slopes."""
     rows, sizes, alphas = cells(numbers), numbers["P"].values, numbers["alpha"].values
     figure, panels = new_figure(len(rows), 2)
-    shades = sns.color_palette("viridis_r", len(sizes) + 1)[1:]
+    shades = colormaps["viridis_r"](np.linspace(0, 1, len(sizes) + 2)[2:])
     learns = [alpha for alpha in alphas if regime(alpha) == "feature"]
     for (left, right), (title, part) in zip(panels, rows, strict=True):
         for alpha in {alphas[0], alphas[-1]}:
@@ -88,5 +88,5 @@ def draw(numbers: xr.Dataset) -> "Figure":
     return figure
 
 
-def _shades(shades: list[tuple[float, float, float]], sizes: np.ndarray) -> "ScalarMappable":
+def _shades(shades: np.ndarray, sizes: np.ndarray) -> "ScalarMappable":
     return ScalarMappable(BoundaryNorm(np.arange(len(sizes) + 1) - 0.5, len(sizes)), ListedColormap(shades))

@@ -70,7 +70,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
             if quantity == "R":
                 _reference(axes, part["R"].values)
             words = f"ρ = {value:.2f}" + (f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "")
-            axes.set_title(f"{dataset}: {words}" if np.isfinite(value) else str(dataset))
+            axes.set_title(f"{dataset}\n{words}" if np.isfinite(value) else str(dataset), fontsize="medium")
             axes.set_xlabel(f"{LABELS[quantity]} after training")
             axes.set_ylabel("test error")
             log_axis(axes, "x")

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from relative_stability.figures.series import LABELS, over_seeds
-from relative_stability.figures.style import STATES, legend_below, line_style, log_axis, new_figure, unit_line
+from relative_stability.figures.style import STATES, legend_below, line_style, log_axis, new_figure, scaled, unit_line
 from relative_stability.sweep import left_out, magnitude_axis
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def _family(sweep: xr.Dataset) -> tuple[xr.Dataset, str]:
     axis = magnitude_axis(part)
     moved = part["rms_displacement"].mean("dataset").values if "rms_displacement" in part else part[axis].values
     part = part.isel({axis: int(np.nanargmin(np.abs(np.log(moved / MOVED))))})
-    units = {"displacement": "pixel", "angle": "degrees"}.get(axis, "")
-    size = f"{axis.replace('_', ' ')} {float(part[axis]):.3g} {units}".strip()
+    units = {"displacement": "{} pixel", "angle": "{} degrees"}.get(axis, axis.replace("_", " ") + " {}")
+    size = units.format(f"{float(part[axis]):.3g}")
     found = over_seeds(part["R"].reset_coords(drop=True))
     if "rms_displacement" in part:
         found["rms_displacement"] = part["rms_displacement"].reset_coords(drop=True)
@@ -65,18 +65,18 @@ def draw(numbers: xr.Dataset) -> "Figure":
     """Datasets in columns, nets side by side, families in colour; hollow at initialisation, full after training."""
     nets, families = [str(net) for net in numbers["net"].values], numbers["family"].values
     figure, panels = new_figure(1, numbers.sizes["dataset"])
-    figure.set_figwidth(figure.get_figwidth() * max(1.6, len(nets) / 4))
+    figure.set_figwidth(max(scaled(8), figure.get_figwidth() * max(1.4, len(nets) / 4)))
     for axes, dataset in zip(panels[0], numbers["dataset"].values, strict=True):
         for k, family in enumerate(families):
             part, style = numbers.sel(dataset=dataset).isel(family=k), line_style(k)
             x = np.arange(len(nets)) + (k - (len(families) - 1) / 2) * 0.7 / len(families)
-            for state, (words, _) in STATES.items():
+            for state in STATES:
                 mean, spread = part["mean"].sel(state=state).values, part["spread"].sel(state=state).values
-                full = {"markerfacecolor": style["color"] if state == "trained" else "white"}
-                axes.errorbar(
-                    x, mean, [mean - mean / spread, mean * spread - mean], label=f"{family}, {words}", linestyle="",
-                    color=style["color"], marker=style["marker"], markersize=6, elinewidth=1.2, **full,
-                )  # fmt: skip
+                trained = state == "trained"
+                full = {"markerfacecolor": style["color"] if trained else "white", "label": family if trained else None}
+                bars = [mean - mean / spread, mean * spread - mean]
+                full |= {"color": style["color"], "marker": style["marker"]}
+                axes.errorbar(x, mean, bars, linestyle="", markersize=6, elinewidth=1.2, **full)
         axes.set_xticks(np.arange(len(nets)), nets, rotation=30 if len(nets) > 5 else 0)
         axes.set_title(str(dataset))
         axes.set_xlabel("net")
@@ -86,6 +86,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
         unit_line(axes)
     seeds = numbers.attrs["seeds"]
     band = f"geometric mean over {seeds} seeds, bar ± 1 standard deviation" if seeds > 1 else "one seed, no bar"
-    text = f"P = {numbers.attrs['P']}; each where it moves pixels by about {MOVED:g}; {band}"
+    text = f"P = {numbers.attrs['P']}; each where it moves pixels by about {MOVED:g} (root mean square)\n{band}"
+    text += "\nhollow: at initialisation, full: after training"
     legend_below(figure, panels[0, 0], "\n".join(filter(None, (text, numbers.attrs["left_out"]))), columns=2)
     return figure

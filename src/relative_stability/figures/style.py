@@ -1,11 +1,12 @@
 """One look for all figures: a net has the same colour, marker and dashes everywhere."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -14,27 +15,33 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Colour-blind safe, and apart in greyscale through markers and dashes as well.
-_PALETTE = sns.color_palette("colorblind")
+_PALETTE = (
+    "#0173b2",
+    "#de8f05",
+    "#029e73",
+    "#d55e00",
+    "#cc78bc",
+    "#ca9161",
+    "#fbafe4",
+    "#949494",
+    "#ece133",
+    "#56b4e9",
+)
 _MARKERS = "osD^vP*X"
 _KNOWN = ("fc", "lenet", "cnn", "one_hidden")
-# size: seaborn's context and scale of its fonts, and width and height of one panel in inches
-SIZES = {"slide": ("notebook", 1.05, (4.0, 3.6)), "column": ("paper", 0.78, (2.25, 2.1))}
+SIZES = ("slide", "column")  # each a style sheet in this folder
+SLIDE = 4.0  # inches, width of one panel on a slide
 
 
 def apply_style(size: str = "slide") -> None:
-    """Set fonts, lines and panels; fonts are embedded, so that text in the PDF can be edited and searched."""
-    context, scale, panel = SIZES[size]
+    """Set fonts, lines and panels, as the style sheet of this size says."""
     mpl.use("Agg")
-    sns.set_theme(context=context, style="ticks", palette="colorblind", font_scale=scale)
-    mpl.rcParams.update(
-        {"pdf.fonttype": 42, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
-    )
-    mpl.rcParams["figure.figsize"] = panel
+    mpl.style.use(["default", Path(__file__).with_name(f"{size}.mplstyle")])
 
 
 def scaled(inches: float) -> float:
     """A length on a slide, in the size that is set."""
-    return inches * float(mpl.rcParams["figure.figsize"][0]) / SIZES["slide"][2][0]
+    return inches * float(mpl.rcParams["figure.figsize"][0]) / SLIDE
 
 
 def line_height() -> float:
