@@ -110,6 +110,12 @@ def changed(path, value):
         ("training.max_epochs", 0, r"training\.max_epochs = 0 is refused"),
         ("sweeps", {}, r"sweeps is missing or empty in the config"),
         ("figures.error_vs_P.sweep", "defualt", r"figures\.error_vs_P\.sweep: 'defualt' is not defined; did you mean 'default'\?"),
+        ("figures.error_vs_P", {"sweep": "default", "select": {"net": ["fc", "cnn"]}}, r"figures\.error_vs_P\.select\.net: cnn is not in the sweep, which has fc"),
+        ("figures.error_vs_P", {"sweep": "default", "select": {"cut": 5}}, r"figures\.error_vs_P\.select\.cut: 5 is not in the sweep, which has 3"),
+        ("figures.error_vs_P", {"sweep": "default", "select": {"magnitude": 1}}, r"select\.magnitude: 1 is not in the sweep, which has no magnitude at all"),
+        ("figures.error_vs_P", {"sweep": "default", "select": {"nets": "fc"}}, r"figures\.error_vs_P\.select: key 'nets' is unknown; did you mean 'net'\?"),
+        ("figures.error_vs_P", {"sweep": ["default", "default2"]}, r"figures\.error_vs_P\.sweep: 'default2' is not defined"),
+        ("figures.error_vs_P", {"sweep": "default", "size": "poster"}, r"figures\.error_vs_P\.size: 'poster' is unknown; known: column, slide"),
         ("figures.eror_vs_P", {"sweep": "default"}, r"figures\.eror_vs_P: kind 'eror_vs_P' is unknown; did you mean 'error_vs_P'\?"),
     ],
 )  # fmt: skip

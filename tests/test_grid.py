@@ -73,10 +73,13 @@ def test_two_options_that_swap_values_make_other_runs_and_back_the_same(schema):
 
 @pytest.mark.parametrize(("stage", "stages"), [("prepare", 3), ("train", 2), ("measure", 1), ("collect", 0)])
 def test_a_stage_version_moves_that_stage_and_those_after_it(grid, schema, monkeypatch, stage, stages):
-    kinds, mark = [{grid.sweeps[0].datasets[0].path}, runs(grid), measurements(grid)], grid.sweeps[0].mark
+    kinds, mark = (
+        [{grid.sweeps[0].measurements[0].run.dataset.path}, runs(grid), measurements(grid)],
+        grid.sweeps[0].mark,
+    )
     monkeypatch.setitem(versions.STAGES, stage, 99)
     other = build_grid(BASE, schema)
-    others = [{other.sweeps[0].datasets[0].path}, runs(other), measurements(other)]
+    others = [{other.sweeps[0].measurements[0].run.dataset.path}, runs(other), measurements(other)]
     assert sum(not a & b for a, b in zip(kinds, others, strict=True)) == stages
     assert other.sweeps[0].mark != mark
 

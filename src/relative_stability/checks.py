@@ -94,10 +94,11 @@ def check_figure(figure: Figure) -> None:
     if len(figure.shown) > 1 and KINDS[kind] != "sweeps":
         several = ", ".join(name for name, source in KINDS.items() if source == "sweeps")
         raise InputError(f"{where}.sweep: {kind} shows one sweep; name one, or use one of {several}")
+    half_done = any(sweep.missing for sweep in figure.shown)
     for axis, values in figure.select.items():
         known = {value for sweep in figure.shown for value in sweep.values.get(axis, [])}
         for value in values:
-            if value not in known:
+            if value not in known and not half_done:
                 there = ", ".join(map(str, sorted(known))) or f"no {axis} at all"
                 raise InputError(f"{where}.select.{axis}: {value} is not in the sweep, which has {there}")
     if not figure.runs:

@@ -122,8 +122,8 @@ def page(
     rules: str,
     missing: Mapping[str, Sequence[str]],
 ) -> str:
-    """The page. claims: the table as CSV; graph: of `rulegraph.svg`; made: what made the sweeps; rules: of the verdicts;
-    missing: see `left_out`, by sweep.
+    """The page. claims: the table as CSV; graph: of `rulegraph.svg`; made: what made the sweeps; rules: of the
+    verdicts; missing: see `left_out`, by sweep.
     """
     with claims.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

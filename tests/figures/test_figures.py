@@ -1,17 +1,27 @@
 """Figures without looking at pixels: data drawn equals data given, axes are labelled, nothing is cut off."""
 
+import re
+
 import matplotlib
 import numpy as np
 import pytest
+import torch
+import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from relative_stability import InputError, datasets, stages
-from relative_stability.datasets.prepared import write_prepared
+from relative_stability import InputError, datasets, showing
+from relative_stability.claims import check_all
+from relative_stability.datasets.prepared import open_prepared, write_prepared
 from relative_stability.figures import KINDS, draw
+from relative_stability.figures.style import SIZES
 from relative_stability.perturbations.temperature import displacement, temperature_range
-from relative_stability.store import write_dataset
+from relative_stability.store import as_json, read_tensors, write, write_dataset, write_tensors
+from relative_stability.sweep import open_sweep
+from relative_stability.training.run import load_net
+from relative_stability.verdicts import SIGNS
 from tests.sweeps import made_up
 from tests.training.flows import swept
+from tests.training.small import CNN, digits, request, train
 
 matplotlib.use("Agg")
 
@@ -21,6 +31,9 @@ def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sources")
     write_dataset(folder / "sweep.nc", made_up(diverged={("cnn", 128, 2)}))
     write_dataset(folder / "inside.nc", made_up(inside=True))
+    moved = made_up().isel(cut=0, drop=True)
+    moved.attrs |= {"perturbation": "translation", "sweep": "moved"}
+    write_dataset(folder / "moved.nc", moved)
     write_dataset(folder / "linear.nc", made_up(nets=("one_hidden",), linear=True))
     flows, curves = swept()
     write_dataset(folder / "flows.nc", flows)
@@ -31,7 +44,22 @@ def sources(tmp_path_factory):
     write_dataset(folder / "diverged.nc", made_up(nets=("cnn",), diverged=bad))
     facts, samples = datasets.facts("digits", image_size=12), datasets.load("digits", image_size=12)
     write_prepared(folder / "digits.nc", samples, facts, {})
+    write_run(folder, digits(), CNN)
     return folder
+
+
+def write_run(folder, data, net, diverged=False):
+    """A run of two seeds as the stage `train` leaves it, beside its dataset; diverged: all seeds have."""
+    asked = request(net, P=16, steps=20)
+    trained = train(data, net, P=16, seeds=[0, 1], steps=20)
+    lost = trained.curves["diverged_epoch"]
+    curves = (
+        {**trained.curves, "diverged_epoch": lost._replace(values=np.ones_like(lost.values))}
+        if diverged
+        else trained.curves
+    )
+    write(folder / "run.nc", curves, {"request": as_json(asked)})
+    write_tensors(folder / "run.safetensors", trained.weights, {})
 
 
 def test_twins_show_images_of_different_classes_whatever_their_pixels(tmp_path):
@@ -41,7 +69,8 @@ def test_twins_show_images_of_different_classes_whatever_their_pixels(tmp_path):
     facts, drawn = datasets.Facts(24, 16, 3, 12, 4), []
     for name, made in (("whole", samples), ("filtered", samples._replace(images=images / np.float32(255)))):
         write_prepared(tmp_path / f"{name}.nc", made, facts, {})
-        numbers, figure = draw("twins", [str(tmp_path / f"{name}.nc")])
+        write_run(tmp_path, open_prepared(tmp_path / f"{name}.nc"), CNN)
+        numbers, figure = draw("twins", [str(tmp_path / file) for file in (f"{name}.nc", "run.nc", "run.safetensors")])
         assert numbers["class_name"].values.tolist() == list("abcd")
         assert figure.axes[0].images[0].get_array().shape == (12, 12, 3)
         drawn.append(numbers["pixel"].values)
@@ -49,13 +78,18 @@ def test_twins_show_images_of_different_classes_whatever_their_pixels(tmp_path):
 
 
 SOURCES = {
-    "twins": "digits.nc", "diffeomorphisms": "digits.nc", "depth": "inside.nc", "dynamics": "inside.nc", "neurons": "curves.nc", "boundary": "curves.nc",
-    **dict.fromkeys(("compression", "linear_error", "linear_stability"), "flows.nc"),
+    "twins": ["digits.nc", "run.nc", "run.safetensors"], "diffeomorphisms": ["digits.nc"], "depth": ["inside.nc"], "dynamics": ["inside.nc"],
+    "neurons": ["curves.nc"], "boundary": ["curves.nc"], "families": ["sweep.nc", "moved.nc"], "claims": ["inside.nc", "moved.nc"],
+    "compression": ["flows.nc"], "linear_error": ["flows.nc"], "linear_stability": ["flows.nc"],
 }  # fmt: skip
 
 
+def paths(kind, sources):
+    return [str(sources / name) for name in SOURCES.get(kind, ["sweep.nc"])]
+
+
 @pytest.fixture(params=KINDS)
-def kind(request):
+def kind(request):  # pytest's own
     return request.param
 
 
@@ -66,22 +100,68 @@ def overhang(figure):
     return max(-drawn.x0, -drawn.y0, drawn.x1 - width, drawn.y1 - height)
 
 
-def test_every_figure_has_labelled_axes_with_something_in_them_and_no_text_cut_off(kind, sources):
-    _, figure = draw(kind, [str(sources / SOURCES.get(kind, "sweep.nc"))])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_figure_has_labelled_axes_with_something_in_them_and_no_text_cut_off(kind, size, sources):
+    _, figure = draw(kind, paths(kind, sources), size=size)
     FigureCanvasAgg(figure)
     for axes in figure.axes:
         assert axes.has_data()
         bar = axes.get_label() == "<colorbar>"
-        assert kind in ("twins", "diffeomorphisms") or ((bar or axes.get_xlabel()) and axes.get_ylabel())
+        assert kind in ("twins", "diffeomorphisms", "claims") or ((bar or axes.get_xlabel()) and axes.get_ylabel())
     assert overhang(figure) < 0.01
 
 
-@pytest.mark.parametrize("sweep", ["one_seed.nc", "one_P.nc", "diverged.nc", "linear.nc"])
-def test_poor_sweeps_are_drawn_without_a_traceback(sweep, sources):
-    for kind in ("stability_vs_P", "stability_vs_displacement", "error_vs_P", "error_vs_R"):
-        _, figure = draw(kind, [str(sources / sweep)])
-        FigureCanvasAgg(figure)
-        figure.canvas.draw()
+POOR = {
+    "one_seed": {"seeds": 1},
+    "one_P": {"sizes": (64,)},
+    "diverged": {
+        "diverged": {(net, size, seed) for net in ("fc", "cnn") for size in (32, 128, 512) for seed in range(4)}
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "stability_vs_P",
+        "stability_vs_displacement",
+        "error_vs_P",
+        "error_vs_R",
+        "depth",
+        "dynamics",
+        "families",
+        "claims",
+    ],
+)
+@pytest.mark.parametrize("poor", POOR)
+def test_poor_sweeps_are_drawn_without_a_traceback_and_say_what_is_missing(kind, poor, tmp_path):
+    """Sweeps of one seed, of one P, of nets that all diverged, and in all of them a net with fewer layers."""
+    write_dataset(tmp_path / "sweep.nc", made_up(inside=True, **POOR[poor]))
+    _, figure = draw(kind, [str(tmp_path / "sweep.nc")])
+    FigureCanvasAgg(figure)
+    assert overhang(figure) < 0.01
+    said = {"one_seed": "one seed, no ba", "one_P": "", "diverged": r"\d+ diverged or collapsed"}[poor]
+    assert re.search(said, notes(figure)) or (poor, kind) in (("one_seed", "error_vs_R"), ("one_seed", "claims"))
+
+
+def test_a_linear_sweep_without_flows_is_drawn(sources):
+    for kind in ("stability_vs_P", "stability_vs_displacement", "error_vs_P", "error_vs_R", "claims"):
+        _, figure = draw(kind, [str(sources / "linear.nc")])
+        FigureCanvasAgg(figure).draw()
+
+
+@pytest.mark.parametrize("poor", [{"seeds": 1}, {"sizes": (64,)}, {"lost": True}])
+def test_poor_flows_are_drawn_too(poor, sources, tmp_path):
+    flows, _ = swept()
+    flows = flows.isel(seed=[0]) if "seeds" in poor else flows.isel(P=[0]) if "sizes" in poor else flows.copy(deep=True)
+    if "lost" in poor:
+        flows["diverged"][:] = True
+        for name in ("R", "D", "G", "test_error", "compression", "neuron_compression"):
+            flows[name].loc[{"state": "trained"}] = np.nan
+    write_dataset(tmp_path / "flows.nc", flows)
+    for kind in ("compression", "linear_error", "linear_stability", "claims"):
+        _, figure = draw(kind, [str(tmp_path / "flows.nc")])
+        FigureCanvasAgg(figure).draw()
 
 
 def notes(figure):
@@ -125,12 +205,94 @@ def test_a_net_looks_the_same_in_every_figure(sources):
 
 
 def test_twins_are_equally_far_from_the_image(sources):
-    numbers, _ = draw("twins", [str(sources / "digits.nc")])
+    numbers, _ = draw("twins", paths("twins", sources))
     pixels = numbers["pixel"]
     distance = np.sqrt(((pixels - pixels.isel(twin=0)) ** 2).sum(("channel", "y", "x")))
     np.testing.assert_allclose(distance.isel(twin=1), distance.isel(twin=2), rtol=1e-4)
     np.testing.assert_allclose(distance.isel(twin=3), distance.isel(twin=4), rtol=1e-4)
     assert (distance.isel(twin=3) > distance.isel(twin=1)).all()
+
+
+def test_outputs_of_twins_are_those_of_the_net_and_their_distances_shares_of_the_typical_one(sources):
+    numbers, figure = draw("twins", paths("twins", sources))
+    weights, _ = read_tensors(sources / "run.safetensors")
+    net = load_net(request(CNN), digits(), weights, "last", 0, torch.device("cpu")).eval()
+    twins = torch.from_numpy(numbers["pixel"].values)
+    scale, shift = digits().affine()
+    others = digits().images[digits().test][:500].float()
+    with torch.no_grad():
+        found = net((255 * twins * scale + shift).flatten(0, 1)).reshape(*twins.shape[:2], -1)
+        far = net(others * scale + shift)
+    pairs = (far[:, None] - far).square().sum(-1)
+    typical = (pairs.sum() / (len(far) * (len(far) - 1))).sqrt()
+    expected = (found - found[0]).norm(dim=-1) / typical
+    np.testing.assert_allclose(numbers["moved"].sel(state="trained"), expected, rtol=1e-3, atol=1e-5)
+    assert "cnn at P = 16, seed 0" in notes(figure)
+    panel = next(axes for axes in figure.axes if axes.get_title() == "where the output goes")
+    full = [line for line in panel.get_lines() if line.get_markerfacecolor() != "white"]
+    np.testing.assert_allclose([line.get_xdata()[0] for line in full], expected[1:, 0], rtol=1e-3)
+
+
+def test_twins_of_a_run_of_which_every_seed_diverged_are_shown_without_a_net(sources, tmp_path):
+    write_run(tmp_path, digits(), CNN, diverged=True)
+    numbers, figure = draw(
+        "twins", [str(sources / "digits.nc"), *(str(tmp_path / f"run.{end}") for end in ("nc", "safetensors"))]
+    )
+    assert not np.isfinite(numbers["moved"]).any() and "all seeds diverged" in notes(figure)
+
+
+def test_families_stand_side_by_side_where_they_move_pixels_as_far(sources):
+    numbers, figure = draw("families", paths("families", sources))
+    assert numbers["family"].values.tolist() == ["diffeomorphism, cut 3, 1 pixel", "translation, 1 pixel"]
+    for family, sweep in zip((0, 1), ("sweep.nc", "moved.nc"), strict=True):
+        R = open_sweep(sources / sweep).R.isel(P=-1).sel(displacement=1.0).isel(dataset=0)
+        R = R.isel(cut=0) if "cut" in R.dims else R
+        expected = np.exp(np.log(R).mean("seed"))
+        for net in ("fc", "cnn"):
+            cell = numbers["mean"].isel(family=family, dataset=0).sel(net=net)
+            np.testing.assert_allclose(
+                cell.sel(state=["init", "trained"]), expected.sel(net=net, state=["init", "trained"])
+            )
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["fc", "cnn"]
+    assert "1 diverged or collapsed" in notes(figure) and "hollow: at initialisation" in notes(figure)
+
+
+def test_the_table_of_claims_has_every_verdict_once_with_its_sign(sources):
+    numbers, figure = draw("claims", paths("claims", sources))
+    rows = check_all([open_sweep(path) for path in paths("claims", sources)])
+    rows = [row for row in rows if row.verdict in SIGNS]
+    assert sum((numbers["verdict"].values != "").ravel()) == len(
+        {(r.claim, r.subject, r.quantity, r.expected) for r in rows}
+    )
+    for row in rows:
+        place = (numbers["statement"] == row.claim) & (numbers["quantity"] == row.quantity)
+        cell = numbers.isel(claim=int(np.flatnonzero(place)[0])).sel(subject=row.subject)
+        if np.isfinite(row.value):
+            assert str(cell["verdict"].values) == row.verdict and float(cell["estimate"][0]) == row.value
+    words = notes(figure)
+    assert {sign for sign in SIGNS.values() if sign in words} == set(SIGNS.values())
+    assert "6. Translations against diffeomorphisms" in words and "1. R is about 1 at initialisation" in words
+
+
+def test_what_is_selected_is_drawn_alone(sources):
+    for select, drawn in (({"net": ["cnn"]}, {"cnn"}), ({"P": [32, 512]}, {"fc", "cnn"})):
+        _, figure = draw("error_vs_P", [str(sources / "sweep.nc")], select=select)
+        lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+        assert set(lines) == drawn
+        assert lines["cnn"].get_xdata().tolist() == select.get("P", [32, 128, 512])
+    with pytest.raises(InputError, match=r"select\.net: sweep 'made_up' has none of lenet yet"):
+        draw("error_vs_P", [str(sources / "sweep.nc")], select={"net": ["lenet"]})
+
+
+def test_datasets_stand_in_columns_where_there_are_several(sources, tmp_path):
+    one = made_up()
+    two = xr.concat([one, one.assign_coords(dataset=["other"])], "dataset", data_vars="minimal")
+    two.attrs = one.attrs
+    write_dataset(tmp_path / "two.nc", two)
+    _, figure = draw("stability_vs_displacement", [str(tmp_path / "two.nc")])
+    grid = figure.axes[0].get_gridspec()
+    assert (grid.nrows, grid.ncols) == (3, 2)
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["digits", "other"]
 
 
 def test_an_image_is_deformed_at_every_temperature_and_cut_and_useful_ones_are_marked(sources):
@@ -239,7 +401,7 @@ def test_the_film_has_a_frame_for_every_time_with_weights(sources, tmp_path):
 
     numbers, _ = draw("neurons", [str(sources / "curves.nc")])
     write_dataset(tmp_path / "neurons.nc", numbers)
-    stages.animation("neurons", str(tmp_path / "neurons.nc"), str(tmp_path / "neurons.gif"))
+    showing.animation("neurons", str(tmp_path / "neurons.nc"), str(tmp_path / "neurons.gif"))
     there = np.isfinite(numbers["parallel"].isel(neuron=0)).any("alpha").sum()
     with Image.open(tmp_path / "neurons.gif") as film:
         assert film.n_frames == int(there) > 3

@@ -46,7 +46,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
             axes.set_title(str(dataset))
             axes.set_xlabel("training time (steps)")
             axes.set_ylabel(label)
-            axes.set_xscale("log")
+            log_axis(axes, "x")
             log_axis(axes, "y")
             if label == LABELS["R"]:
                 unit_line(axes)

@@ -78,7 +78,8 @@ def log_axis(axes: "Axes", which: str, ticks: Iterable[float] | None = None) -> 
     """A logarithmic axis whose ticks read as plain numbers; `ticks` puts them at the values measured."""
     low, high = getattr(axes.dataLim, f"interval{which}")
     if not (np.isfinite([low, high]).all() and high > 0):
-        axes.text(0.5, 0.5, "no run to draw", transform=axes.transAxes, ha="center", va="center")
+        if not axes.texts:  # once for both axes
+            axes.text(0.5, 0.5, "no run to draw", transform=axes.transAxes, ha="center", va="center")
         return
     axis = getattr(axes, f"{which}axis")
     getattr(axes, f"set_{which}scale")("log")
