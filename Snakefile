@@ -4,7 +4,7 @@
 #   results/stability/{observable}/{dataset}/{net}/P{P}/seeds{seeds}.{digest}.nc        measure
 #   results/sweeps/{sweep}.nc                                                           collect
 #   results/figures/{figure}.pdf, .png, .nc, .gif                                       figures
-#   results/claims.md, results/claims.csv, results/report.html                          claims, report
+#   results/claims.md, .csv, results/explorer.html, results/report.html                 claims, explorer, report
 #
 # A digest stands for everything that made a file, so its name says how fresh it is. A file without one has a mark in
 # results/.requests that has, and is made anew where that is newer. The config: profiles/default, or --configfile.
@@ -45,13 +45,11 @@ wildcard_constraints:
 
 
 localrules:
-    all,
-    figures,
     prepare,
     figure,
     animation,
-    claims,
     check_claims,
+    explorer,
     report,
 
 

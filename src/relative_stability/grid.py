@@ -13,7 +13,7 @@ from relative_stability.datasets import SOURCES, Facts, data_root, facts
 from relative_stability.errors import InputError, nearest
 from relative_stability.packs import Pack, packed
 from relative_stability.perturbations import DISPLACING, GEOMETRIC
-from relative_stability.published import Claims, Figure, Report, Sweep
+from relative_stability.published import Claims, Explorer, Figure, Report, Sweep
 from relative_stability.results import Dataset, Measurement, Run
 from relative_stability.seeds import parse_seeds, seed_ranges
 from relative_stability.store import as_json, read_attributes
@@ -33,6 +33,7 @@ class Grid:
     sweeps: Sequence[Sweep]
     figures: Sequence[Figure]
     claims: Claims
+    explorer: Explorer
     report: Report
     warnings: Sequence[str]
     by_digest: Mapping[str, Any] = field(repr=False)
@@ -60,8 +61,8 @@ class Grid:
 
     @property
     def marks(self) -> list[str]:
-        """The mark of each of these, and of the report."""
-        return [result.mark for result in (*self.published, self.report)]
+        """The mark of each of these, and of the pages."""
+        return [result.mark for result in (*self.published, self.explorer, self.report)]
 
     def find(self, digest: str) -> Any:
         """The dataset, run or measurement with this digest. Raises InputError where this config has none."""
@@ -152,6 +153,7 @@ def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
         sweeps=sweeps,
         figures=figures,
         claims=claims,
+        explorer=Explorer(sweeps),
         report=Report(claims, figures, raw),
         warnings=list(dict.fromkeys(warnings)),
         by_digest=by_digest,

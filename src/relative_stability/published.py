@@ -189,6 +189,24 @@ class Claims(_Published):
 
 
 @dataclass(frozen=True)
+class Explorer(_Published):
+    """The page to look into sweeps with."""
+
+    sweeps: Sequence[Sweep]
+    path: str = f"{RESULTS}/explorer.html"
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        code = source_digest("explorer", "sweep", "figures/style", "perturbations", suffixes=(".py", ".html.j2", ".js"))
+        return {"stage": "explorer", "code": code, "sweeps": [sweep.digest for sweep in self.sweeps]}
+
+    @property
+    def datasets(self) -> list[tuple[str, str]]:
+        """Names and files of the datasets that are shown."""
+        return list({m.run.dataset.name: m.run.dataset.path for s in self.sweeps for m in s.measurements}.items())
+
+
+@dataclass(frozen=True)
 class Report(_Published):
     """The page that has them all: claims, figures, and the configuration."""
 

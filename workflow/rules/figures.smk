@@ -55,6 +55,7 @@ rule report:
         claims=grid.claims.files,
         figures=[figure.path.replace(".pdf", ".png") for figure in grid.figures],
         sweeps=ancient([sweep.path for sweep in grid.sweeps]),
+        explorer=grid.explorer.path,
     output:
         grid.report.path,
     log:
@@ -73,6 +74,28 @@ rule report:
         "report"
     script:
         "../scripts/report.py"
+
+
+rule explorer:
+    """A page to look into sweeps with, and to deform an image by hand."""
+    input:
+        marks=grid.explorer.marks,
+        sweeps=[sweep.path for sweep in grid.sweeps],
+        datasets=ancient([path for _, path in grid.explorer.datasets]),
+    output:
+        grid.explorer.path,
+    log:
+        "results/logs/explorer.log",
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        digests=[sweep.digest for sweep in grid.sweeps],
+        names=[name for name, _ in grid.explorer.datasets],
+    message:
+        "explorer"
+    script:
+        "../scripts/explorer.py"
 
 
 rule claims:

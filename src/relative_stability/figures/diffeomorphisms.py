@@ -19,6 +19,11 @@ ARROWS = 16  # along each side at most
 USEFUL, NOT_USEFUL = "#0072b2", "0.75"
 
 
+def useful_cuts(n: int) -> list[int]:
+    """Cuts that do something to images of n×n pixels."""
+    return [cut for cut in CUTS if cut * WIDE < 2 * n / np.pi][-COUNT:]
+
+
 def numbers(dataset: xr.Dataset) -> xr.Dataset:
     """The first test image at every (cut, temperature), and the field of each cut in the middle of its useful range.
 
@@ -34,7 +39,7 @@ def numbers(dataset: xr.Dataset) -> xr.Dataset:
     pixels = dataset["images"].values[np.flatnonzero(dataset["split"].values == 1)[:1]]
     image = torch.from_numpy(pixels).float() / (255 if pixels.dtype == np.uint8 else 1)
     n = image.shape[-1]
-    cuts = [cut for cut in CUTS if cut * WIDE < 2 * n / np.pi][-COUNT:]
+    cuts = useful_cuts(n)
     ranges = np.array([temperature_range(n, cut) for cut in cuts])
     temperatures = np.geomspace(ranges[:, 0].min() / BEYOND, ranges[:, 1].max() * BEYOND, TEMPERATURES)
     pictures, fields, moved = [], [], []

@@ -21,6 +21,14 @@ CUT = 3
 OTHERS = 500  # test images whose outputs say how far apart those of two images typically are
 
 
+def one_of_each_class(dataset: xr.Dataset) -> np.ndarray:
+    """Positions of test images, the first of each class; classes in the order of these, as folders lie by class."""
+    test = np.flatnonzero(dataset["split"].values == 1)
+    _, first = np.unique(dataset["labels"].values[test], return_index=True)
+    chosen: np.ndarray = test[np.sort(first)]
+    return chosen
+
+
 def numbers(dataset: xr.Dataset, curves: xr.Dataset, weights: Mapping[str, "Tensor"]) -> xr.Dataset:
     """Images of different classes, their deformed twins at half and all of the largest useful displacement, and noise.
 
@@ -38,9 +46,7 @@ def numbers(dataset: xr.Dataset, curves: xr.Dataset, weights: Mapping[str, "Tens
     from relative_stability.perturbations.temperature import displacement, temperature_range
     from relative_stability.store import to_variables
 
-    test = np.flatnonzero(dataset["split"].values == 1)
-    _, first = np.unique(dataset["labels"].values[test], return_index=True)  # of each class, as folders lie by class
-    test = test[np.sort(first)[:SAMPLES]]
+    test = one_of_each_class(dataset)[:SAMPLES]
     pixels = dataset["images"].values[test]
     images = torch.from_numpy(pixels).float() / (255 if pixels.dtype == np.uint8 else 1)
     shape, n = tuple(images.shape[1:]), images.shape[-1]

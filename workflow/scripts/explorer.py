@@ -1,0 +1,11 @@
+from relative_stability import explorer
+from relative_stability.logs import job_log
+
+with job_log(snakemake.log[0], "explorer"):
+    explorer.write(
+        mark=snakemake.input.marks[0],
+        digests=snakemake.params.digests,
+        sweeps=[str(path) for path in snakemake.input.sweeps],
+        datasets=list(zip(snakemake.params.names, map(str, snakemake.input.datasets), strict=True)),
+        out=snakemake.output[0],
+    )
