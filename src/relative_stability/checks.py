@@ -11,7 +11,8 @@ from relative_stability.datasets import below
 from relative_stability.errors import InputError
 from relative_stability.figures import KINDS
 from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED
-from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
+from relative_stability.perturbations import DISPLACING, GEOMETRIC
+from relative_stability.perturbations.ranges import check_magnitudes, useful
 from relative_stability.perturbations.temperature import check_displacements
 from relative_stability.published import Figure, Sweep
 from relative_stability.results import Dataset, Run
@@ -200,7 +201,7 @@ def check_stability(where: str, data: Dataset, stability: Mapping[str, Any]) -> 
             cuts, displacements = stability["cut"], stability["displacement"]
             return [sentence for cut in cuts for sentence in check_displacements(displacements, n, cut)]
         magnitudes = stability["displacement" if family in DISPLACING else "magnitude"]
-        return build_perturbation(family).check((1, n, n), tuple(magnitudes))
+        return check_magnitudes(family, useful(family, n), magnitudes)
     except InputError as error:
         raise InputError(f"{where}, dataset {data.name!r}: {error}") from None
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from relative_stability.figures import ANIMATED, CODE, KINDS, shows
+from relative_stability.figures import ANIMATED, CODE, CODE_OF, KINDS, shows
 from relative_stability.results import RESULTS, Measurement, Request, Result, Run
 from relative_stability.seeds import parse_seeds
 from relative_stability.source import source_digest
@@ -108,7 +108,8 @@ class Figure(_Published):
 
     @cached_property
     def request(self) -> Request:  # type: ignore[override]
-        code = source_digest("figures", *CODE, *([] if self.sweeps else ["perturbations", "randomness", "observables"]))
+        besides = CODE_OF.get(self.kind, ()) if self.sweeps else ("modes", "perturbations", "randomness")
+        code = source_digest("figures", *CODE, *besides, suffixes=(".py", ".mplstyle"))
         return {
             "stage": "figure",
             "code": code,

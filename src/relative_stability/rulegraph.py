@@ -48,8 +48,12 @@ def _line(start: tuple[int, int], end: tuple[int, int]) -> str:
     # Above the boxes between them, higher the more there are.
     bend = -(HEIGHT // 2 + 4 + 7 * skipped) * 4 // 3 if skipped and start[1] == end[1] == 0 else 0
     reach = (x1 - x0) // 2 if not bend else (x1 - x0) // 4
+    if skipped and end[1] > start[1]:  # down first, so as not to pass behind other boxes
+        x0, y0 = x0 - WIDTH // 2, y0 + HEIGHT // 2
+        curve = f"M {x0} {y0} C {x0} {y1} {x0 + ACROSS // 2} {y1} {x1} {y1}"
+    else:
+        curve = f"M {x0} {y0} C {x0 + reach} {y0 + bend} {x1 - reach} {y1 + bend} {x1} {y1}"
     head = f"M {x1 - 7} {y1 - 4} L {x1} {y1} L {x1 - 7} {y1 + 4}"
-    curve = f"M {x0} {y0} C {x0 + reach} {y0 + bend} {x1 - reach} {y1 + bend} {x1} {y1}"
     return f'<path d="{curve} {head}" fill="none" stroke="currentColor" stroke-width="1.3"/>'
 
 

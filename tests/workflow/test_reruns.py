@@ -48,12 +48,12 @@ def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expec
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("src/relative_stability/figures/style.py", "font_scale=1.05", "font_scale=1.1", {"figure": 8, "animation": 1}),
+        ("src/relative_stability/figures/slide.mplstyle", "axes.labelsize: 12.6", "axes.labelsize: 13", {"figure": 8, "animation": 1}),
         ("src/relative_stability/figures/style.py", "# Colour-blind safe", "# Safe", {}),
         ("src/relative_stability/claims.py", "MIN_NETS = 5", "MIN_NETS = 2", {"check_claims": 1}),
         ("src/relative_stability/training/engine.py", "# the same for every seed", "# one for all", {}),
         ("src/relative_stability/training/engine.py", "Where the training is.", "Where it is.", {}),
-        ("src/relative_stability/versions.py", '"train": 3', '"train": 4', {"train": 4, "measure": 4, **DRAWN}),
+        ("src/relative_stability/versions.py", '"train": 3', '"train": 4', {"train": 4, "measure": 4, **DRAWN, "figure": 3}),
         ("src/relative_stability/versions.py", '"flow": 4', '"flow": 5', FLOWS),
         ("src/relative_stability/versions.py", '"measure": 2', '"measure": 3', {"measure": 8, "collect": 2, "figure": 5, "check_claims": 1}),
         ("src/relative_stability/versions.py", '"collect": 3', '"collect": 4', {"collect": 2, "figure": 5, "check_claims": 1}),
@@ -86,7 +86,7 @@ def test_two_options_that_swap_values_are_noticed_and_back_again_cost_nothing(fi
         first = finished.jobs()
     with finished.edited(CONFIG, old, swapped):
         second = finished.jobs()
-    assert first == second == {"train": 2, "measure": 2, **DRAWN}
+    assert first == second == {"train": 2, "measure": 2, **DRAWN, "figure": 3}  # `twins` shows that net
     assert finished.jobs() == {}
 
 
@@ -129,13 +129,31 @@ def test_a_run_added_and_taken_back_for_real(elsewhere):
         assert elsewhere.jobs() == DRAWN
 
 
+def test_a_sweep_that_is_half_done_is_drawn_without_training(elsewhere):
+    """The next whole run makes it whole, and going back to an earlier config makes that anew."""
+    with elsewhere.edited(CONFIG, "P: [16, 64]", "P: [16, 32, 64]"):
+        result = elsewhere.snakemake("figures", "claims", "--config", "partial=true")
+        said = result.stdout + result.stderr
+        assert result.returncode == 0, said
+        assert "sweeps.default: 4 of 12 nets are not there yet" in said and "train " not in said
+        assert "**4 of 12 nets are not there yet**" in (elsewhere.path / "results/claims.md").read_text(
+            encoding="utf-8"
+        )
+        assert elsewhere.jobs() == {"train": 2, "measure": 2, **DRAWN}
+    assert elsewhere.jobs() == DRAWN
+    assert elsewhere.snakemake().returncode == 0
+    assert elsewhere.jobs() == {}
+
+
 def test_what_a_sweep_was_collected_from_is_remade_only_when_it_is_needed(elsewhere):
-    """Weights and measurements may be deleted once collected; figures are drawn all the same."""
+    """Weights and measurements may be deleted once collected; figures are drawn all the same, but those of one net."""
     for folder in ("training", "stability"):
-        for path in elsewhere.path.glob(f"results/{folder}/**/*P64/*.*"):
+        for path in elsewhere.path.glob(f"results/{folder}/**/*P16/*.*"):
             path.unlink()
     assert elsewhere.jobs() == {}
-    with elsewhere.edited("src/relative_stability/figures/style.py", "font_scale=1.05", "font_scale=1.1"):
+    with elsewhere.edited(
+        "src/relative_stability/figures/slide.mplstyle", "axes.labelsize: 12.6", "axes.labelsize: 13"
+    ):
         assert elsewhere.jobs() == {"figure": 8, "animation": 1}
     (elsewhere.path / "results/sweeps/default.nc").unlink()
     assert elsewhere.jobs() == {"train": 2, "measure": 2, **DRAWN, "figure": 2}

@@ -26,7 +26,7 @@ def project(tmp_path_factory):
 def test_plain_snakemake_plans_the_embedded_default(project):
     jobs = project.jobs(config=None)
     assert jobs == {
-        "prepare": 2, "train": 12 + 6, "measure": 12 + 2 * 3 + 2 * 6, "collect": 3, "figure": 13, "animation": 1,
+        "prepare": 2, "train": 12 + 6, "measure": 12 + 2 * 3 + 3 * 3 + 2 * 6, "collect": 6, "figure": 16, "animation": 1,
         "check_claims": 1,
     }  # fmt: skip
 
@@ -60,10 +60,14 @@ def test_lint_finds_nothing_but_the_missing_environments(project):
 def test_the_page_that_has_everything_is_made_once_and_again_when_something_changes(finished):
     made = finished.snakemake("report")
     assert made.returncode == 0, made.stderr
+    explorer = (finished.path / "results/explorer.html").read_text(encoding="utf-8")
+    assert '"name": "default"' in explorer and '"name": "linear"' in explorer and "data:image/png;base64" in explorer
     page = (finished.path / "results/report.html").read_text(encoding="utf-8")
     config = yaml.safe_load((finished.path / "config/test.yaml").read_text())
     assert all(f'id="figure-{name}"' in page for name in config["figures"])
     assert page.count("data:image/png;base64") == len(config["figures"]) and "image_size: 12" in page
+    drawn = set(re.findall(r'text-anchor="middle">(\w+)<', page))
+    assert drawn == {"prepare", "train", "measure", "collect", "figure", "check_claims", "explorer", "report"}
     assert finished.jobs("config/test.yaml", "report") == {}
     with finished.edited("src/relative_stability/report.html.j2", "max-width: 70rem", "max-width: 60rem"):
         assert finished.jobs("config/test.yaml", "report") == {"report": 1}

@@ -36,14 +36,8 @@ KINDS = {
     "twins": "net",
 }
 RULES = {"dataset": ["prepare"], "run": ["train"], "net": ["prepare", "train", "train"]}  # that make these, or: collect
-CODE = (
-    "claims",
-    "linear_claims",
-    "linear_model",
-    "statistics",
-    "sweep",
-    "verdicts",
-)  # is in them too
+CODE = ("linear_model", "statistics", "sweep")  # is in all figures
+CODE_OF = {"claims": ("claims", "linear_claims", "verdicts")}  # and in some
 AT_LARGEST_P = ("depth", "dynamics", "stability_vs_displacement")  # kinds that show the runs of that size alone
 ANIMATED = ("neurons",)  # kinds that have a third function, `animate`, from those numbers to a film
 

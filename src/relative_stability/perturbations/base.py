@@ -1,13 +1,12 @@
 """What a family of perturbations must say of itself."""
 
-import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from relative_stability.errors import InputError
+from relative_stability.perturbations.ranges import Range, check_magnitudes
 from relative_stability.randomness import generator as generator_of
 
 
@@ -23,27 +22,13 @@ class Perturbation(ABC):
     magnitude_name: ClassVar[str]
     units: ClassVar[str]
 
-    def useful(self, image_shape: tuple[int, ...]) -> tuple[float, float, str]:
+    def useful(self, image_shape: tuple[int, ...]) -> Range:
         """Magnitudes from and to which the family makes sense, and what is wrong beyond."""
-        return 0, math.inf, ""
+        return Range(self.magnitude_name, self.units)
 
     def check(self, image_shape: tuple[int, ...], magnitudes: tuple[float, ...]) -> list[str]:
         """Raise InputError for what cannot be drawn; return a warning sentence for each doubtful setting."""
-        if not magnitudes:
-            raise InputError(f"{self.magnitude_name}: no value is given; at least one is needed")
-        for magnitude in magnitudes:
-            if not (magnitude > 0 and math.isfinite(magnitude)):
-                raise InputError(
-                    f"{self.magnitude_name} = {magnitude} is refused: a finite number > 0 is needed ({self.units})"
-                )
-        low, high, reason = self.useful(image_shape)
-        outside = ", ".join(f"{m:g}" for m in magnitudes if not low <= m <= high)
-        if not outside:
-            return []
-        return [
-            f"{self.name}: {self.magnitude_name} {outside} lies outside the useful range of {low:g} to {high:.4g} "
-            f"({self.units}): {reason}; it is measured all the same"
-        ]
+        return check_magnitudes(self.name, self.useful(image_shape), magnitudes)
 
     @abstractmethod
     def draw(self, generator: torch.Generator, image_shape: tuple[int, ...]) -> Tensor:

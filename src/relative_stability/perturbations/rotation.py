@@ -7,6 +7,7 @@ from torch import Tensor
 
 from relative_stability.perturbations.geometric import Geometric
 from relative_stability.perturbations.interpolation import centred_positions
+from relative_stability.perturbations.ranges import Range, useful
 
 
 class Rotation(Geometric):
@@ -19,8 +20,8 @@ class Rotation(Geometric):
     magnitude_name = "angle"
     units = "degree"
 
-    def useful(self, image_shape: tuple[int, ...]) -> tuple[float, float, str]:
-        return 0, 180, "beyond half a turn angles repeat"
+    def useful(self, image_shape: tuple[int, ...]) -> Range:
+        return useful(self.name, image_shape[-1])
 
     def draw(self, generator: torch.Generator, image_shape: tuple[int, ...]) -> Tensor:
         return torch.randint(2, (), generator=generator) * 2.0 - 1

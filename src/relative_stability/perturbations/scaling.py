@@ -7,6 +7,7 @@ from torch import Tensor
 
 from relative_stability.perturbations.geometric import Geometric
 from relative_stability.perturbations.interpolation import centred_positions
+from relative_stability.perturbations.ranges import Range, useful
 
 
 class Scaling(Geometric):
@@ -20,8 +21,8 @@ class Scaling(Geometric):
     magnitude_name = "log_scale"
     units = "1"
 
-    def useful(self, image_shape: tuple[int, ...]) -> tuple[float, float, str]:
-        return 0, math.log(2), "beyond a factor of two most of the image is lost or border"
+    def useful(self, image_shape: tuple[int, ...]) -> Range:
+        return useful(self.name, image_shape[-1])
 
     def draw(self, generator: torch.Generator, image_shape: tuple[int, ...]) -> Tensor:
         return torch.randint(2, (), generator=generator) * 2.0 - 1

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from relative_stability.perturbations.geometric import Geometric
+from relative_stability.perturbations.ranges import Range, useful
 
 
 class Translation(Geometric):
@@ -18,8 +19,8 @@ class Translation(Geometric):
     magnitude_name = "displacement"
     units = "pixel"
 
-    def useful(self, image_shape: tuple[int, ...]) -> tuple[float, float, str]:
-        return 0, image_shape[-1] / 2, "beyond half of the side most of the image is repeated border"
+    def useful(self, image_shape: tuple[int, ...]) -> Range:
+        return useful(self.name, image_shape[-1])
 
     def draw(self, generator: torch.Generator, image_shape: tuple[int, ...]) -> Tensor:
         angle = 2 * math.pi * torch.rand((), generator=generator)
