@@ -132,7 +132,7 @@ def test_a_run_added_and_taken_back_for_real(elsewhere):
 def test_a_sweep_that_is_half_done_is_drawn_without_training(elsewhere):
     """The next whole run makes it whole, and going back to an earlier config makes that anew."""
     with elsewhere.edited(CONFIG, "P: [16, 64]", "P: [16, 32, 64]"):
-        result = elsewhere.snakemake("figures", "claims", "--config", "partial=true")
+        result = elsewhere.snakemake("figures", "claims", "--config", "partial=True")
         said = result.stdout + result.stderr
         assert result.returncode == 0, said
         assert "sweeps.default: 4 of 12 nets are not there yet" in said and "train " not in said

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHADES = {"holds": "#cfe8dd", "fails": "#f3c9ab", "undecided": "white", "open": "#e4e7ea"}
 WIDTH, HEIGHT, LINE = 1.5, 0.55, 0.17  # inches of a cell, and of a line of small print
-LETTERS = 14  # of small print, to an inch
+LETTERS = 16  # of small print, to an inch
 FEW = 8  # subjects that stand side by side, with claims below each other; more of them stand in rows
 
 
