@@ -106,6 +106,14 @@ def test_nothing_is_fetched_and_no_name_becomes_code(pictures):
     assert all(link.startswith("data:") for link in links if link)
 
 
+def test_what_is_too_large_is_named(monkeypatch):
+    monkeypatch.setattr("relative_stability.explorer.LARGEST", 100)
+    found = described(made_up(inside=True))
+    assert (
+        "R_depth" in found["too_large"] and "R_depth" not in found["variables"] and "test_error" in found["variables"]
+    )
+
+
 def test_without_a_sweep_there_is_one_sentence():
     with pytest.raises(InputError, match="the explorer has no sweep to show"):
         page({"sweeps": [], "pictures": {}})
@@ -121,6 +129,18 @@ def test_it_is_written_only_from_what_it_was_planned_from(tmp_path):
     assert not out.exists()
     write(str(mark), ["a" * 10], [str(tmp_path / "sweep.nc")], [], str(out))
     assert "made_up" in out.read_text(encoding="utf-8")
+
+
+def browse(folder, name):
+    """What a page leaves in `data-seen` of its body, in a browser without the internet that has nothing to complain of."""
+    command = [
+        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
+        "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--allow-file-access-from-files",
+        "--virtual-time-budget=20000", "--dump-dom", f"file://{folder / name}",
+    ]  # fmt: skip
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert "CONSOLE" not in found.stderr, found.stderr
+    return json.loads(Parts(found.stdout).all("body")[0]["data-seen"])
 
 
 PROBE = """<script>addEventListener("load", () => {
@@ -163,14 +183,7 @@ def test_a_browser_without_the_internet_explores(html, width, tmp_path):
     """At the width of a phone and of a screen: choices change the plot, the slider the picture; nothing is complained of."""
     (tmp_path / "explorer.html").write_text(html, encoding="utf-8")
     (tmp_path / "probe.html").write_text(f"<body>{PROBE % {'width': width}}</body>", encoding="utf-8")
-    command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-        "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--allow-file-access-from-files",
-        "--virtual-time-budget=20000", "--dump-dom", f"file://{tmp_path / 'probe.html'}",
-    ]  # fmt: skip
-    found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    assert "CONSOLE" not in found.stderr, found.stderr
-    seen = json.loads(Parts(found.stdout).all("body")[0]["data-seen"])
+    seen = browse(tmp_path, "probe.html")
     assert seen["R"] == "12,11"  # 3 values of P and 4 seeds, of which one diverged
     assert (
         seen["hover"].startswith("digits, fc, P = 32, seed 0<br><b>R = ")
@@ -182,3 +195,37 @@ def test_a_browser_without_the_internet_explores(html, width, tmp_path):
     assert seen["displacements"] == "0.5,1"
     assert seen["scatter"] == "12,11" and "x=R" in seen["hash"]
     assert seen["flows"].endswith("The data of stripe are no pictures.") and int(seen["flows"].split("The")[0]) > 0
+
+
+POOR = {
+    "one seed": ({"seeds": 1}, "3,3"),
+    "one P": ({"sizes": (64,)}, "4,4"),
+    "all diverged": ({"diverged": {(net, size, seed) for net in ("fc", "cnn") for size in (32, 128, 512) for seed in range(4)}}, ""),
+    "layers that one net lacks": ({"inside": True}, "12,12"),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine")
+def test_poor_sweeps_are_shown_as_far_as_there_is_anything(tmp_path):
+    sweeps = []
+    for name, (options, _) in POOR.items():
+        sweep = made_up(**options)
+        sweep.attrs["sweep"] = name
+        sweeps.append(described(sweep))
+    script = """<script>addEventListener("load", () => {
+      const seen = {}, plot = document.getElementById("plot");
+      for (const name of NAMES) {
+        state.sweep = name; state.y = "R"; state.x = "P"; update();
+        seen[name] = [plot.data.filter(t => t.mode === "markers").map(t => t.x.length).join(), plot.layout.annotations.map(a => a.text).join()];
+      }
+      state.y = "R_depth"; state.x = "layer"; update();
+      seen.layers = plot.data.filter(t => t.mode === "lines").map(t => t.x.length).join();
+      document.body.dataset.seen = JSON.stringify(seen);
+    });</script></body>""".replace("NAMES", json.dumps(list(POOR)))
+    text = page({"sweeps": sweeps, "pictures": {}})
+    head, tail = text.rsplit("</body>", 1)
+    (tmp_path / "explorer.html").write_text(head + script + tail, encoding="utf-8")
+    found = browse(tmp_path, "explorer.html")
+    assert found.pop("layers") == "3,4"
+    for name, (_, points) in POOR.items():
+        assert found[name] == [points, "" if points else "no run to draw"]

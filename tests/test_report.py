@@ -83,6 +83,22 @@ def test_every_claim_stands_there_with_its_verdict(html):
     assert "{} hold, {} fail, {} are undecided".format(*counts[:3]) in parts.text
 
 
+@pytest.mark.parametrize(
+    ("poor", "said"),
+    [
+        ({"seeds": 1}, "one seed has no spread"),
+        ({"sizes": (64,)}, "1 value of P fixes no exponent; 3 are needed"),
+        ({"diverged": {(net, size, seed) for net in ("fc", "cnn") for size in (32, 128, 512) for seed in range(4)}},
+         "24 of the 24 trained nets diverged"),
+        ({"nets": ("fc",)}, "1 nets show no correlation across nets; 5 are needed"),
+    ],
+)  # fmt: skip
+def test_the_page_says_what_a_poor_sweep_lacks(poor, said, tmp_path):
+    sweep = made_up(**poor)
+    (tmp_path / "claims.csv").write_text(to_csv(check(sweep)), encoding="utf-8")
+    assert said in Parts(page(tmp_path / "claims.csv", [], [], "", {}, {}, RULES, {"made_up": left_out(sweep)})).text
+
+
 def test_figures_are_inside_and_their_captions_say_of_which_runs(html):
     images = Parts(html).all("img")
     assert [image["alt"] for image in images] == list(KINDS)

@@ -109,8 +109,9 @@ function failures(chosen) {
       }
     }))));
   }
+  const large = s.too_large.length ? ` Too large for this page: ${s.too_large.join(", ")}.` : "";
   const gaps = s.left_out.missing ? `${s.left_out.missing} of ${s.left_out.planned} nets are not there yet. ` : "";
-  return gaps + (said.length ? `Not drawn where they failed: ${said.join("; ")}.` : "No run of this dataset diverged or collapsed.");
+  return gaps + (said.length ? `Not drawn where they failed: ${said.join("; ")}.` : "No run of this dataset diverged or collapsed.") + large;
 }
 
 function update() {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 TEMPLATE, SCRIPT = (Path(__file__).with_name(name) for name in ("explorer.html.j2", "explorer.js"))
-LARGEST = 10**6  # numbers of a variable; hidden weights of many runs have more
+LARGEST = 10**6  # numbers of a variable; the page names those that have more
 INNER = ("bound", "neuron", "feature")  # dimensions of nothing that is looked at by itself
 ALONG = {"snapshot": "snapshot_step", "record": "epoch"}  # what stands at the axis, for dimensions that only count
 SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "P": "cross",
@@ -57,8 +57,9 @@ def described(sweep: "xr.Dataset") -> dict[str, Any]:
         if variable.dtype.kind == "f"
         and {"dataset", "net", "P", "seed"} <= set(variable.dims)
         and not {*INNER} & {*variable.dims}
-        and variable.size <= LARGEST
     }
+    too_large = [name for name, variable in shown.items() if variable.size > LARGEST]
+    shown = {name: variable for name, variable in shown.items() if name not in too_large}
     dims = dict.fromkeys(str(dim) for variable in shown.values() for dim in variable.dims)
     nets = [str(net) for net in sweep["net"].values]
     magnitude = magnitude_axis(sweep)
@@ -77,6 +78,7 @@ def described(sweep: "xr.Dataset") -> dict[str, Any]:
             if dim in dims and name in sweep
         },
         "failed": {name: _packed(sweep[name].astype(float), name) for name in ("diverged", "collapsed")},
+        "too_large": too_large,
         "left_out": {key: int(sweep.attrs.get(key, 0)) for key in ("missing", "planned")},
         "styles": {net: _style(net, nets) for net in nets},
     }
