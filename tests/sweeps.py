@@ -14,7 +14,7 @@ def collected(cells):
     collection = Collection(runs)
     for run, (_, measured, curves) in zip(runs, cells, strict=True):
         measured = {name: (to_variables(found), found.attrs) for name, found in measured.items()}
-        collection.add(run, run_part(run, measured, to_variables(curves)))
+        collection.add(run, run_part(run, measured, to_variables(curves), training_device="cpu"))
     return to_dataset(collection.variables, collection.attributes)
 
 

@@ -104,11 +104,13 @@ def test_what_is_added_removed_or_changed_gives_what_reading_everything_gives(sw
         assert collect(sweep) == expected
 
 
-def test_an_attribute_stands_where_it_is_true_of_all_runs(swept):
+def test_an_attribute_stands_where_it_is_true_of_all_runs_and_what_made_them_is_named_in_full(swept):
     one, other = swept(LINEAR), swept({**LINEAR, "P": [16, 32, 64]}, torch_version="2.9")
-    for sweep, expected in ((one, "2.8"), (other, None), (one, "2.8")):
+    for sweep, expected in ((one, "2.8"), (other, "2.8, 2.9"), (one, "2.8")):
         collect(sweep)
-        assert read(OUT)[1].get("torch_version") == expected
+        made = read(OUT)[1]
+        assert (made["torch_version"], made["device"], made["training_device"]) == (expected, "cpu", "cpu")
+        assert "wall_time_s" not in made and made["images"]
 
 
 def test_replaced_runs_are_read_and_all_others_taken(swept, opened):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from relative_stability.marks import ask, digest_in, settle
+from relative_stability.marks import ask, digest_in, is_made, settle
 
 A, B = (f"results/.requests/sweeps/s.nc.{digit * 10}" for digit in "ab")
 
@@ -21,7 +21,7 @@ def is_new(mark):
     return Path(mark).stat().st_mtime > 1
 
 
-def is_made(mark):
+def is_settled(mark):
     return Path(mark).exists() and Path(mark).read_text().startswith("made")
 
 
@@ -49,7 +49,7 @@ def test_another_request_is_new_even_where_snakemake_has_touched_the_result_sinc
 def test_going_back_is_a_new_request():
     ask([A, B])
     settle(A)
-    assert Path(A).exists() and not is_made(B)
+    assert Path(A).exists() and not is_settled(B)
     settle(B)
     ask([A])
     assert is_new(A) and not Path(A).read_text().startswith("made")
@@ -68,3 +68,17 @@ def test_an_empty_mark_of_an_earlier_version_is_left_alone():
     age(A)
     ask([A])
     assert not is_new(A)
+
+
+def test_a_result_is_made_from_its_mark_on():
+    result = Path("results/sweeps/s.nc")
+    result.parent.mkdir(parents=True)
+    result.touch()
+    assert not is_made(A, result)
+    settle(A)
+    age(result)
+    assert not is_made(A, result)
+    result.touch()
+    assert is_made(A, result) and not is_made(B, result) and not is_made(A, Path("results/sweeps/t.nc"))
+    ask([B])
+    assert not is_made(B, result)

@@ -1,7 +1,7 @@
 import re
 
 from relative_stability.logs import job_log
-from relative_stability.used import Used, accounts, efficiency, found_in
+from relative_stability.used import Used, accounts, all_in, efficiency, found_in
 
 
 def test_a_job_says_at_its_end_what_it_used(tmp_path, monkeypatch):
@@ -12,6 +12,18 @@ def test_a_job_says_at_its_end_what_it_used(tmp_path, monkeypatch):
     assert re.search(r"INFO took 0 s of 20 min, 1 GPU, \d+ of 4000 MB, SLURM job 17$", log.read_text().strip())
     (used,) = found_in([log])
     assert (used.minutes, used.gpus, used.asked_mb, used.job) == (20, 1, 4000, "17") and used.used_mb > 10
+
+
+def test_a_job_for_which_nothing_was_asked_is_timed_and_is_none_of_a_cluster(tmp_path, monkeypatch):
+    """One that runs where snakemake does, or within another job, which the cluster counts already."""
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    log = tmp_path / "job.log"
+    with job_log(str(log), "figure"):
+        pass
+    assert re.search(r"INFO took 0 s, \d+ MB$", log.read_text().strip())
+    (used,) = all_in([log])
+    assert (used.seconds, used.minutes, used.gpus, used.asked_mb, used.job) == (0, 0, 0, 0, "") and used.used_mb > 10
+    assert found_in([log]) == []
 
 
 def test_the_sum_says_which_part_of_the_hours_was_used():

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from relative_stability import estimate_command, measure_command, status_command
+from relative_stability import estimate_command, measure_command, publish_command, status_command
 from relative_stability.errors import InputError
 
 
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prune.set_defaults(run=_prune)
     estimate_command.add_parser(verbs)
     measure_command.add_parser(verbs)
+    publish_command.add_parser(verbs)
     status_command.add_parser(verbs)
     options = parser.parse_args(arguments)
     try:

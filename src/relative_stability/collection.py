@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from relative_stability.errors import InputError
-from relative_stability.parts import Part
+from relative_stability.parts import MADE_BY, Part
 from relative_stability.statistics import geometric_interval
 from relative_stability.store import Variable
 from relative_stability.sweep import AXES, QUANTITIES
@@ -61,13 +61,14 @@ class Collection:
 
     @property
     def attributes(self) -> dict[str, str | int | float]:
-        """What is true of all runs, and which variables are coordinates."""
-        found: dict[str, Any] = {}
-        dropped = set()
-        for attributes in self._attributes:
-            dropped |= {key for key, value in attributes if found.setdefault(key, value) != value}
+        """What is true of all runs, all that made them (such as both devices), and which variables are coordinates."""
+        found: dict[str, dict[Any, None]] = {}
+        for key, value in (one for attributes in self._attributes for one in attributes):
+            found.setdefault(key, {})[value] = None
+        shared = {key: next(iter(values)) for key, values in found.items() if len(values) == 1}
+        several = {key: ", ".join(sorted(found[key])) for key in MADE_BY if len(found.get(key, ())) > 1}
         names = sorted(name for name in self._arrays if self._rank(name) == 2)
-        return {**{key: found[key] for key in found if key not in dropped}, "coordinates": " ".join(names)}
+        return {**shared, **several, "coordinates": " ".join(names)}
 
     @property
     def variables(self) -> dict[str, Variable]:

@@ -25,7 +25,7 @@ def job_log(
     """Log a job to its file, and warnings and errors to stderr as well.
 
     former: a log that this one goes on from, as another process has done or tried the work. asked: the `gpu`,
-    `runtime` (minutes) and `mem_mb` that were asked for; what was used of them is the last line.
+    `runtime` (minutes) and `mem_mb` that were asked for. The last line is what was used, and of what.
 
     The first line names the job, the package's version and the commit. Bad input ends the job with its one sentence;
     anything else that fails leaves its traceback in the log.
@@ -67,8 +67,7 @@ def job_log(
         log.exception("failed; the whole traceback is also in %s", path)
         raise SystemExit(1) from None
     finally:
-        if asked is not None:
-            log.info(Used.measured(asked, time.monotonic() - started))
+        log.info(Used.measured(asked or {}, time.monotonic() - started))
         log.handlers[:] = outer
         for handler in (file, screen):
             handler.close()

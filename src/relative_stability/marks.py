@@ -34,6 +34,12 @@ def settle(mark: str) -> None:
             old.unlink(missing_ok=True)
 
 
+def is_made(mark: str, result: Path) -> bool:
+    """Whether a result is there and was made for the request of its mark."""
+    there = Path(mark).is_file() and result.is_file() and not _asked(Path(mark))
+    return there and result.stat().st_mtime_ns >= Path(mark).stat().st_mtime_ns
+
+
 def digest_in(mark: str) -> str:
     """The digest of the request that a mark stands for."""
     return Path(mark).suffix[1:]

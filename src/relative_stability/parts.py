@@ -10,7 +10,9 @@ from relative_stability.sweep import AXES, QUANTITIES
 
 Variables = Mapping[str, Variable]
 # What belongs to one file, and not to all that is in the sweep.
-FILE_ATTRIBUTES = ("request", "digest", "wall_time_s", "device", "stage", "coordinates")
+FILE_ATTRIBUTES = ("request", "digest", "wall_time_s", "stage", "coordinates")
+# What made runs, of which a sweep names all: it may be added to for months, and on other machines.
+MADE_BY = ("package_version", "commit", "torch_version", "cuda_version", "device", "training_device")
 # What depends on the dataset alone, such as the displacement in pixels, by the images' size.
 OF_DATASET = ("rms_displacement", "dimension", "task")
 
@@ -27,7 +29,10 @@ class Part(NamedTuple):
 
 
 def run_part(
-    labels: Mapping[str, Any], measured: Mapping[str, tuple[Variables, Mapping[str, Any]]], curves: Variables
+    labels: Mapping[str, Any],
+    measured: Mapping[str, tuple[Variables, Mapping[str, Any]]],
+    curves: Variables,
+    training_device: str,
 ) -> Part:
     """The part of one run.
 
@@ -57,7 +62,7 @@ def run_part(
     found |= {dim: Variable((dim,), np.arange(sizes[dim]), units="") for dim in ("neuron", "feature") if dim in sizes}
     placed = {**_labels(labels), **{name: _placed(name, variable) for name, variable in found.items()}}
     made = {key: _plain(value) for key, value in attributes.items() if key not in FILE_ATTRIBUTES}
-    return Part(placed, made)
+    return Part(placed, {**made, "training_device": training_device})
 
 
 def _labels(labels: Mapping[str, Any]) -> dict[str, Variable]:

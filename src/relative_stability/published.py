@@ -1,6 +1,6 @@
 """What is shown in the end, under names without digests: sweeps, figures, claims, and the report that has them all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,11 @@ class _Published(Result):
     def files(self) -> list[str]:
         """All files of the result."""
         return [self.path]
+
+    @property
+    def log(self) -> str:
+        """Of the job that makes it."""
+        return f"{RESULTS}/logs/{Path(self.path).relative_to(RESULTS).with_suffix('.log')}"
 
     @property
     def marks(self) -> list[str]:
@@ -231,11 +236,13 @@ class Report(_Published):
         """The stages in their order: how many results each makes, and the logs that say how long that took."""
         measurements = {m.path: m for sweep in self.claims.sweeps for m in sweep.measurements}.values()
         runs = {m.run.curves: m.run for m in measurements}.values()
-        return [
-            ("prepare", len({run.dataset.path for run in runs}), []),
-            ("train", len(runs), [run.log for run in runs]),
-            ("measure", len(measurements), [m.log for m in measurements]),
-            ("collect", len(self.claims.sweeps), []),
-            ("figure", len(self.figures), []),
-            ("check_claims", 1, []),
-        ]
+        results: dict[str, Iterable[Any]] = {
+            "prepare": {run.dataset.path: run.dataset for run in runs}.values(),
+            "train": runs,
+            "measure": measurements,
+            "collect": self.claims.sweeps,
+            "figure": self.figures,
+            "check_claims": [self.claims],
+        }
+        logs = {name: [one.log for one in those] for name, those in results.items()}
+        return [(name, len(those), those) for name, those in logs.items()]

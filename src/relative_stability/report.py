@@ -3,8 +3,9 @@
 import csv
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 from jinja2 import Environment, StrictUndefined
@@ -12,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from relative_stability.claims import RULES, left_out
 from relative_stability.figures import AT_LARGEST_P, KINDS, shows
 from relative_stability.marks import settle
+from relative_stability.parts import MADE_BY
 from relative_stability.provenance import software
 from relative_stability.rulegraph import svg
 from relative_stability.store import write_text
@@ -19,8 +21,10 @@ from relative_stability.sweep import open_sweep
 from relative_stability.used import Used, all_in
 from relative_stability.verdicts import SIGNS
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-MADE_BY = ("commit", "torch_version", "cuda_version")  # attributes of sweeps
 VERDICTS = tuple(SIGNS)
 
 
@@ -59,17 +63,20 @@ def write(
     entries = request["figures"]
     pictures = [picture(e["name"], e["kind"], e["facts"], Path(p)) for e, p in zip(entries, figures, strict=True)]
     timed = [stage(name, count, map(Path, logs)) for name, count, logs in stages]
-    made: dict[str, set[str]] = {}
-    missing: dict[str, list[str]] = {}
-    for sweep in map(open_sweep, sweeps):
-        missing[str(sweep.attrs["sweep"])] = [_plain(sentence) for sentence in left_out(sweep)]
-        for name in MADE_BY:
-            if sweep.attrs.get(name):
-                made.setdefault(f"sweeps_{name}", set()).add(str(sweep.attrs[name]))
+    opened = [open_sweep(sweep) for sweep in sweeps]
+    missing = {str(sweep.attrs["sweep"]): [_plain(sentence) for sentence in left_out(sweep)] for sweep in opened}
     settle(mark)
-    joined = {name: ", ".join(sorted(values)) for name, values in made.items()}
+    made = {f"sweeps_{name}": value for name, value in makers(opened).items()}
     graph = svg(rules, {s.name: s.results for s in timed})
-    write_text(out, page(Path(claims), pictures, timed, graph, request["config"], joined, _plain(RULES), missing))
+    write_text(out, page(Path(claims), pictures, timed, graph, request["config"], made, _plain(RULES), missing))
+
+
+def makers(sweeps: Iterable["xr.Dataset"]) -> dict[str, str]:
+    """Versions, commits and devices that made the runs of sweeps, all of them."""
+    found: dict[str, set[str]] = {name: set() for name in MADE_BY}
+    for sweep, name in product(sweeps, MADE_BY):
+        found[name] |= set(filter(None, str(sweep.attrs.get(name, "")).split(", ")))
+    return {name: ", ".join(sorted(values)) for name, values in found.items() if values}
 
 
 def caption(kind: str, facts: Mapping[str, Any]) -> str:

@@ -59,6 +59,11 @@ class Dataset(Result):
     def path(self) -> str:
         return f"{RESULTS}/datasets/{self.name}.{self.digest}.nc"
 
+    @property
+    def log(self) -> str:
+        """Of the job that prepares it."""
+        return f"{RESULTS}/logs/datasets/{self.name}.{self.digest}.log"
+
 
 @dataclass(frozen=True)
 class Run(Result):

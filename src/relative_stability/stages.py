@@ -227,7 +227,8 @@ def collect(
 
     def from_files(run: Mapping[str, Any]) -> Part:
         measured = {name: checked(made, "measure") for name, made in run["stability"].items()}
-        return run_part(run, measured, checked(run["curves"], "train")[0])
+        curves, trained = checked(run["curves"], "train")
+        return run_part(run, measured, curves, str(trained["device"]))
 
     runs = [{**run, "seeds": parse_seeds(run["seeds"])} for run in runs]
     known, collection, heads, read_anew = open_former(former, request), Collection(runs), {}, 0

@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 FORMAT = "State,ElapsedRaw,TimelimitRaw"
-_LINE = re.compile(r"took (\d+) s of (\d+) min, (\d+) GPU, (\d+) of (\d+) MB(?:, SLURM job (\d+))?$", re.MULTILINE)
+_LINE = re.compile(
+    r"took (\d+) s(?: of (\d+) min, (\d+) GPU)?, (\d+)(?: of (\d+))? MB(?:, SLURM job (\d+))?$", re.MULTILINE
+)
 
 
 class Used(NamedTuple):
-    """Of one job: seconds and megabytes used, minutes, GPUs and megabytes asked for; job: SLURM's number, or ""."""
+    """Of one job: seconds and megabytes used, minutes, GPUs and megabytes asked for; job: SLURM's number, or "".
+
+    Where nothing was asked for, these are zero and there is no number: what runs within another job is asked for there.
+    """
 
     seconds: int
     minutes: int
@@ -28,9 +33,13 @@ class Used(NamedTuple):
         """Of this process, with the most memory that it or a child of it ever had."""
         peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         job = os.environ.get("SLURM_JOB_ID", "")
+        if not asked:
+            return Used(round(seconds), 0, 0, peak // 1024, 0, "")
         return Used(round(seconds), asked["runtime"], asked["gpu"], peak // 1024, asked["mem_mb"], job)
 
     def __str__(self) -> str:
+        if not self.minutes:
+            return f"took {self.seconds} s, {self.used_mb} MB"
         job = f", SLURM job {self.job}" if self.job else ""
         return (
             f"took {self.seconds} s of {self.minutes} min, {self.gpus} GPU, {self.used_mb} of {self.asked_mb} MB{job}"
@@ -40,7 +49,8 @@ class Used(NamedTuple):
 def all_in(logs: Iterable[Path]) -> list[Used]:
     """What jobs have used, by the ends of their logs."""
     lines = (_LINE.findall(log.read_text(encoding="utf-8", errors="replace")) for log in logs)
-    return [Used(int(s), int(m), int(g), int(u), int(a), job) for line in lines for s, m, g, u, a, job in line]
+    numbers = [([int(number or 0) for number in found[:5]], found[5]) for line in lines for found in line]
+    return [Used(s, m, g, u, a, job) for (s, m, g, u, a), job in numbers]
 
 
 def found_in(logs: Iterable[Path]) -> list[Used]:

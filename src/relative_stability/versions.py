@@ -6,4 +6,4 @@ costs a training. `flow` is `train` for gradient flows. Figures and claims have 
 whenever their code changes.
 """
 
-STAGES = {"prepare": 1, "train": 3, "flow": 4, "measure": 2, "collect": 3}
+STAGES = {"prepare": 1, "train": 3, "flow": 4, "measure": 2, "collect": 4}

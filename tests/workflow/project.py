@@ -42,9 +42,14 @@ class Project:
 
     def status(self, config: str = CONFIG) -> str:
         """What `relative-stability status` says."""
+        ran = self.command_line("status", config)
+        ran.check_returncode()
+        return ran.stdout
+
+    def command_line(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `relative-stability`, of this copy."""
         code = "import sys; from relative_stability.cli import main; sys.exit(main(sys.argv[1:]))"
-        command = [sys.executable, "-c", code, "status", config]
-        return subprocess.run(command, capture_output=True, check=True, **self.own).stdout
+        return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, **self.own)
 
     def jobs(self, config: str = CONFIG, *arguments: str) -> dict[str, int]:
         """What a dry run would do: jobs by rule, without those that stand for their inputs."""

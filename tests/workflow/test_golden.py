@@ -134,3 +134,35 @@ def test_training_again_gives_the_same_bits(finished, results):
     for path, content in kept.items():
         path.write_bytes(content)
         os.utime(path, (times[path].st_atime, times[path].st_mtime))
+
+
+def test_what_was_found_is_published_in_a_small_folder(finished, tmp_path):
+    """Sweeps as they are, figures in fewer bytes, claims, the config, and a page that says what each stage took."""
+    published = tmp_path / "published"
+    ran = finished.command_line("publish", "config/test.yaml", str(published))
+    assert ran.returncode == 0, ran.stderr
+    results = finished.path / "results"
+    for name in ("default", "linear"):
+        xr.testing.assert_identical(
+            rs.open_sweep(published / f"sweeps/{name}.nc"), rs.open_sweep(results / f"sweeps/{name}.nc")
+        )
+    for name in ("claims.md", "claims.csv"):
+        assert (published / name).read_bytes() == (results / name).read_bytes()
+    assert (published / "config.yaml").read_bytes() == (finished.path / "config/test.yaml").read_bytes()
+    pictures = {picture.name: picture.stat().st_size for picture in (published / "figures").glob("*.png")}
+    assert set(pictures) == {picture.name for picture in (results / "figures").glob("*.png")}
+    assert all(size < (results / "figures" / name).stat().st_size for name, size in pictures.items())
+    page = (published / "made.md").read_text()
+    for stage in ("prepare", "train", "measure", "collect", "figure", "check_claims"):
+        row = re.search(rf"\| {stage} +\| (\d+) +\| (\d+) +\| \d+ s +\| \d+ s +\|", page)
+        assert row and int(row[2]) >= int(row[1]) > 0, (stage, page)
+    made = rs.open_sweep(results / "sweeps/default.nc").attrs
+    assert made["commit"] in page and made["torch_version"] in page and made["device"] in page
+
+
+def test_what_is_not_of_the_config_is_not_published(finished, tmp_path):
+    with finished.edited("config/test.yaml", "P: [16, 64]", "P: [16, 32]"):
+        ran = finished.command_line("publish", "config/test.yaml", str(tmp_path / "published"))
+    assert ran.returncode == 2
+    assert re.search(r"results/sweeps/default.nc is not what config/test.yaml asks for: run snakemake", ran.stderr)
+    assert not (tmp_path / "published").exists()
