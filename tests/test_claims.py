@@ -154,3 +154,22 @@ def test_flows_that_were_left_or_lost_are_named():
     page = to_markdown(check(sweep), [sweep])
     assert "stripe, one_hidden, P = 96, seed 1, alpha 0.01 (time 12.5)" in page
     assert "**Left at max_time with margins unmet**" in page and "P = 48, seed 0, alpha 100 (t = " in page
+
+
+def test_correlations_across_nets_at_one_P_are_sure_as_far_as_other_nets_would_agree():
+    """Error follows R net by net but for one outlier; seeds hardly differ, so that resampling them would say nothing."""
+    names = ("fc", "lenet", "cnn", "alexnet", "vgg11", "resnet18")
+    sweep = made_up(nets=names, sizes=(64,))
+    factors = sweep.net.copy(data=10.0 ** np.array([-2, -1.5, -1, -0.5, 0, 0.5]))
+    sweep["R"] = sweep.R * factors
+    lawful = sweep.assign(test_error=sweep.test_error * factors**0.5)
+    (row,) = rows(lawful, "3. log error and log R across nets at P = 64")
+    assert row.value > 0.99 and row.low > 0.9 and row.runs == 6 and row.verdict == "holds"
+    upset = lawful.assign(test_error=lawful.test_error.where(sweep.net != "fc", 0.4))
+    (row,) = rows(upset, "3. log error and log R across nets at P = 64")
+    assert row.low < row.value < 0.8 < row.high and row.high - row.low > 0.5 and row.verdict == "undecided"
+
+
+def test_a_sweep_of_one_P_is_not_asked_for_trends():
+    found = rows(made_up(sizes=(64,)))
+    assert found and not [row for row in found if "exponent of" in row.quantity and "in P" in row.quantity]

@@ -87,7 +87,7 @@ def test_every_claim_stands_there_with_its_verdict(html):
     ("poor", "said"),
     [
         ({"seeds": 1}, "one seed has no spread"),
-        ({"sizes": (64,)}, "1 value of P fixes no exponent; 3 are needed"),
+        ({"sizes": (64, 128)}, "2 values of P fix no exponent; 3 are needed"),
         ({"diverged": {(net, size, seed) for net in ("fc", "cnn") for size in (32, 128, 512) for seed in range(4)}},
          "24 of the 24 trained nets diverged"),
         ({"nets": ("fc",)}, "1 nets show no correlation across nets; 5 are needed"),
