@@ -79,7 +79,9 @@ def made(config: Path, grid: "Grid") -> str:
     from relative_stability.sweep import open_sweep
 
     stages = [stage(name, count, map(Path, logs)) for name, count, logs in grid.report.stages]
-    rows = [[s.name, s.results, s.jobs, duration(s.seconds), duration(s.longest)] for s in stages]
+    rows = [
+        [s.name, s.results, *([s.jobs, duration(s.seconds), duration(s.longest)] if s.jobs else "–––")] for s in stages
+    ]
     found = makers(open_sweep(sweep.path) for sweep in grid.sweeps)
     found |= {f"{library} (when published)": version(library) for library in LIBRARIES}
     headers = ["stage", "results", "jobs with a log", "time of these", "longest"]

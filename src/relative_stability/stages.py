@@ -240,7 +240,8 @@ def collect(
         heads[run["place"]] = head(part)
     log.info("%d runs, of which %d were read and the others taken from the former file", len(runs), read_anew)
     variables = collection.variables
-    attributes = {**collection.attributes, **made_by(request, digest_in(mark)), "sweep": request["sweep"]}
+    # Versions and commits are those of the runs, which may have been made long before.
+    attributes = {**made_by(request, digest_in(mark)), **collection.attributes, "sweep": request["sweep"]}
     attributes |= {key: request[key] for key in ("missing", "planned") if key in request}
     if collection.exact:
         attributes[PARTS] = contents(heads)
