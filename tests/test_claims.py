@@ -3,8 +3,9 @@ import io
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from relative_stability.claims import check, to_csv, to_markdown
+from relative_stability.claims import check, check_all, to_csv, to_markdown
 from tests.sweeps import made_up
 from tests.training.flows import swept
 
@@ -173,3 +174,21 @@ def test_correlations_across_nets_at_one_P_are_sure_as_far_as_other_nets_would_a
 def test_a_sweep_of_one_P_is_not_asked_for_trends():
     found = rows(made_up(sizes=(64,)))
     assert found and not [row for row in found if "exponent of" in row.quantity and "in P" in row.quantity]
+
+
+def test_translations_are_compared_on_the_same_nets_measured_alike():
+    deformed = made_up(sizes=(64,))
+    moved = deformed.isel(cut=0, drop=True).assign(R=0.5 * deformed.R.isel(cut=0, drop=True))
+    moved.attrs |= {"perturbation": "translation", "sweep": "moved"}
+
+    def compared(other):
+        return {row.subject: row.value for row in check_all([other, moved]) if row.claim.startswith("6.")}
+
+    both = {"digits, fc": pytest.approx(0.5), "digits, cnn": pytest.approx(0.5)}
+    assert compared(deformed) == both
+    other_fc = deformed.assign(test_error=deformed.test_error * xr.where(deformed.net == "fc", 0.9, 1))
+    assert compared(other_fc) == {"digits, cnn": both["digits, cnn"]}  # another training under the same name
+    lost = deformed.test_error.where((deformed.net != "fc") | (deformed.seed != 1))
+    moved["test_error"] = lost
+    assert compared(deformed.assign(test_error=lost)) == both
+    assert compared(deformed.assign(test_error=lost).assign_attrs(estimator="median")) == {}
