@@ -28,7 +28,7 @@ def test_the_worked_example_prints_what_the_page_shows(root, tmp_path):
 
 
 def test_every_file_that_the_pages_point_to_exists(root):
-    for page in [root / "README.md", *root.glob("docs/*.md"), *root.glob("results/README.md")]:
+    for page in [root / "README.md", *root.glob("docs/**/*.md"), *root.glob("results/README.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
 
