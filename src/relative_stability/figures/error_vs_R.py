@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ORDER = ("R", "D", "G")
+AREAS = 20, 120  # of a point of the smallest and the largest P, in points squared
 PREFACTOR = 0.2  # of √R, the test error on CIFAR-10 at P = 50,000 (Petrini et al. 2021, Fig. 1)
 
 
@@ -49,7 +50,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
     """
     nets, sizes = [str(net) for net in numbers["net"].values], numbers["P"].values
     figure, panels = new_figure(numbers.sizes["dataset"], len(ORDER))
-    areas = np.linspace(20, 120, len(sizes))
+    areas = np.linspace(*AREAS, len(sizes)) if len(sizes) > 1 else np.array(AREAS[1:])
     for row, dataset in zip(panels, numbers["dataset"].values, strict=True):
         part = numbers.sel(dataset=dataset)
         for axes, quantity in zip(row, ORDER, strict=True):
@@ -77,7 +78,8 @@ def draw(numbers: xr.Dataset) -> "Figure":
             log_axis(axes, "y")
     known = any(np.isfinite(numbers[f"correlation_{quantity}"].sel(estimate="lower")).any() for quantity in ORDER)
     interval = " [95 % interval]" if known else ""
-    text = f"{numbers.attrs['where']}; a point is one seed, larger for larger P; ρ: rank correlation{interval}"
+    point = "a point is one seed, larger for larger P" if len(sizes) > 1 else f"P = {sizes[0]}; a point is one seed"
+    text = f"{numbers.attrs['where']}; {point}; ρ: rank correlation{interval}"
     legend_below(figure, panels[0, 0], "; ".join(filter(None, (text, numbers.attrs["left_out"]))))
     return figure
 
