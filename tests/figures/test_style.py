@@ -6,7 +6,7 @@ import matplotlib as mpl
 import pytest
 import seaborn as sns
 
-from relative_stability.figures.style import _PALETTE, SIZES, apply_style, scaled
+from relative_stability.figures.style import _PALETTE, SIZES, apply_style, legend_below, new_figure, scaled
 
 THEMES = {"slide": {"context": "notebook", "font_scale": 1.05}, "column": {"context": "paper", "font_scale": 0.78}}
 OWN = (
@@ -17,6 +17,7 @@ OWN = (
     "figure.figsize",
     "image.cmap",
     "backend",
+    "backend_fallback",
 )
 
 
@@ -68,3 +69,19 @@ def test_figures_import_no_seaborn(root):
                 else [getattr(node, "module", "") or ""]
             )
             assert not any(name.startswith("seaborn") for name in names), module
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("label", "lines"), [("net", 2), ("resnet18_narrow, at initialisation", 3), ("x" * 70, 6)])
+def test_a_legend_has_as_many_columns_as_the_figure_is_wide_enough_for(size, label, lines):
+    apply_style(size)
+    figure, panels = new_figure(1, 2)
+    for k in range(6):
+        panels[0, 0].plot([0, 1], [k, k], label=label)
+    before = figure.get_figheight()
+    legend_below(figure, panels[0, 0], "what it means", columns=3)
+    (legend,) = figure.legends
+    figure.canvas.draw()
+    drawn = legend.get_window_extent(figure.canvas.get_renderer())
+    assert (drawn.x0 >= 0 and drawn.x1 <= figure.bbox.width) or lines == 6
+    assert figure.get_figheight() == pytest.approx(before + scaled(0.26) * (lines - 1))

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import matplotlib.style
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 # Colour-blind safe, and apart in greyscale through markers and dashes as well.
@@ -106,11 +108,24 @@ def unit_line(axes: "Axes") -> None:
 
 
 def legend_below(figure: Figure, axes: "Axes", note: str, columns: int = 6) -> None:
-    """One legend for all panels under them, and what lines and bands mean under that."""
+    """One legend for all panels under them, in at most so many columns, and what lines and bands mean under that."""
     handles, labels = axes.get_legend_handles_labels()
-    lines = -(-len(handles) // columns) + note.count("\n")
-    figure.set_figheight(figure.get_figheight() + line_height() * max(0, lines - 1))  # panels stay as high as they are
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(handles)), title=note)
+        columns = _fitting(figure, min(columns, len(handles)), handles, labels)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=note)
     else:
         figure.supxlabel(note, fontsize="small")
+    lines = -(-len(handles) // columns) + note.count("\n")
+    figure.set_figheight(figure.get_figheight() + line_height() * max(0, lines - 1))  # panels stay as high as they are
+
+
+def _fitting(figure: Figure, columns: int, handles: Sequence["Artist"], labels: Sequence[str]) -> int:
+    """How many columns of a legend the figure is wide enough for."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for count in range(columns, 1, -1):
+        tried = figure.legend(handles, labels, ncols=count)
+        width = tried.get_window_extent(renderer).width
+        tried.remove()
+        if width <= figure.bbox.width:
+            return count
+    return 1
