@@ -321,6 +321,8 @@ def test_depth_and_dynamics_show_every_layer_and_snapshot(sources):
         x, y = (values[np.isfinite(drawn.get_ydata())] for values in (drawn.get_xdata(), drawn.get_ydata()))
         np.testing.assert_allclose(x, np.arange(layers) + 1)
         np.testing.assert_allclose(y, 512 ** (-0.5 * x / layers), rtol=0.05)
+    shallow, _ = draw("depth", [str(sources / "inside.nc")], select={"net": ["fc"]})
+    assert shallow.sizes["layer"] == 3
     _, figure = draw("dynamics", [str(sources / "inside.nc")])
     assert [axes.get_ylabel() for axes in figure.axes] == ["$D$", "$G$", "$R = D/G$", "test error"]
     lines = {line.get_label(): line for line in figure.axes[2].get_lines()}

@@ -19,7 +19,10 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
     """Means over seeds at the largest P and the reference displacement: (dataset, net, state, layer)."""
     expect(sweep, "depth")
     part, where = at_reference(sweep.isel(P=-1))
-    return summary(part, NAMES).assign_attrs(where=f"P = {int(sweep['P'][-1])}, {where}")
+    found = summary(part, NAMES).assign_attrs(where=f"P = {int(sweep['P'][-1])}, {where}")
+    # A sweep has as many layers as its deepest net, which may be one that is not shown.
+    there = np.flatnonzero((found["R_depth_runs"] > 0).any(("dataset", "net", "state")).values)
+    return found.isel(layer=slice(there[-1] + 1)) if there.size else found
 
 
 def draw(numbers: xr.Dataset) -> "Figure":

@@ -126,6 +126,6 @@ def _fitting(figure: Figure, columns: int, handles: Sequence["Artist"], labels: 
         tried = figure.legend(handles, labels, ncols=count)
         width = tried.get_window_extent(renderer).width
         tried.remove()
-        if width <= figure.bbox.width:
+        if width <= 0.97 * figure.bbox.width:
             return count
     return 1
