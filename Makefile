@@ -60,7 +60,7 @@ status: $(READY) ## how far a sweep is, as a table (CONFIG=config/config.yaml)
 	@relative-stability status $(or $(CONFIG),config/config.yaml)
 
 prune: $(READY) ## list results that no config refers to (DELETE=yes deletes them)
-	relative-stability prune $(if $(filter yes,$(DELETE)),--delete) config/*.yaml docs/reproduction/config.yaml
+	relative-stability prune $(if $(filter yes,$(DELETE)),--delete) config/*.yaml
 
 clean: ## remove the environment and caches; results stay
 	rm -rf $(VENV) .snakemake .mypy_cache .pytest_cache .ruff_cache build src/*.egg-info
