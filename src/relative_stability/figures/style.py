@@ -121,7 +121,7 @@ def legend_below(figure: Figure, axes: "Axes", note: str, columns: int = 6) -> N
 
 def _fitting(figure: Figure, columns: int, handles: Sequence["Artist"], labels: Sequence[str]) -> int:
     """How many columns of a legend the figure is wide enough for."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     for count in range(columns, 1, -1):
         tried = figure.legend(handles, labels, ncols=count)
         width = tried.get_window_extent(renderer).width
