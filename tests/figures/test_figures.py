@@ -311,6 +311,16 @@ def test_an_image_is_deformed_at_every_temperature_and_cut_and_useful_ones_are_m
     assert marked == numbers["useful"].values.ravel().tolist() and any(marked) and not all(marked)
 
 
+def test_points_of_a_single_P_are_as_large_as_those_of_the_largest(sources):
+    for file, areas, said in (
+        ("one_P.nc", {120}, "P = 64; a point"),
+        ("sweep.nc", {20, 70, 120}, "larger for larger P"),
+    ):
+        _, figure = draw("error_vs_R", [str(sources / file)])
+        drawn = {float(area) for points in figure.axes[0].collections for area in points.get_sizes()}
+        assert drawn == areas and said in notes(figure)
+
+
 def test_depth_and_dynamics_show_every_layer_and_snapshot(sources):
     _, figure = draw("depth", [str(sources / "inside.nc")])
     axes = next(a for a in figure.axes if a.get_ylabel().startswith("$R"))
