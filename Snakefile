@@ -16,10 +16,11 @@ from snakemake.utils import min_version
 
 min_version("9.14")
 
-from relative_stability import InputError, estimates
-from relative_stability.config import Schema
-from relative_stability.grid import build_grid
-from relative_stability.marks import ask
+from relative_stability import InputError
+from relative_stability.jobs import resources
+from relative_stability.plan.config import Schema
+from relative_stability.plan.grid import build_grid
+from relative_stability.plan.marks import ask
 
 try:
     grid = build_grid(

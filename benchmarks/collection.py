@@ -11,10 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.timing import ratio, report
-from relative_stability import stages
-from relative_stability.config import Schema
-from relative_stability.grid import build_grid
-from relative_stability.published import Sweep
+from relative_stability.jobs import stages
+from relative_stability.plan.config import Schema
+from relative_stability.plan.grid import build_grid
+from relative_stability.plan.outputs import Sweep
 from tests.runs import make_runs
 
 SCHEMA = Path(__file__).parents[1] / "workflow/schemas/config.schema.yaml"

@@ -16,7 +16,7 @@ import torch
 import relative_stability as rs
 from benchmarks.training import OPTIONS
 from relative_stability.datasets.prepared import Prepared
-from relative_stability.estimates import COLUMNS, TABLE
+from relative_stability.jobs.resources import COLUMNS, TABLE
 from relative_stability.nets import net_names
 from relative_stability.training.engine import Training
 from relative_stability.training.members import Alone

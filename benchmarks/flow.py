@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.timing import ratio, report
 from relative_stability.nets import build_net
-from relative_stability.training.flow import Flow
-from relative_stability.training.tangent import stacked
+from relative_stability.training.gradient_flow.flow import Flow
+from relative_stability.training.gradient_flow.tangent_kernel import stacked
 
 D, TOLERANCE = 10, 0.05
 

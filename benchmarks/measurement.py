@@ -7,7 +7,7 @@ from torch import nn
 
 import relative_stability as rs
 from benchmarks.timing import ratio, report
-from relative_stability.measurement import build_families, stability_variables
+from relative_stability.stability.measure import build_families, stability_variables
 
 CUTS = (3, 5, 15)
 

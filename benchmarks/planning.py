@@ -14,8 +14,8 @@ from typing import NamedTuple
 import yaml
 from tabulate import tabulate
 
-from relative_stability.config import Schema
-from relative_stability.grid import read_grid
+from relative_stability.plan.config import Schema
+from relative_stability.plan.grid import read_grid
 from tests.workflow.project import Project, copy_project
 
 INSTANT = Path(__file__).parent / "snakemake_executor_plugin_instant"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from relative_stability.config import Schema
+from relative_stability.plan.config import Schema
 from tests.workflow.project import Project, copy_project
 
 ROOT = Path(__file__).parents[1]

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from relative_stability.observables import LATER
-from relative_stability.provenance import hardware, software
-from relative_stability.results import Measurement, Run
-from relative_stability.seeds import parse_seeds
-from relative_stability.store import Variable, as_json, write
+from relative_stability.core.provenance import hardware, software
+from relative_stability.core.store import Variable, as_json, write
+from relative_stability.jobs.observables import LATER
+from relative_stability.plan.runs import Measurement, Run
+from relative_stability.plan.seeds import parse_seeds
 from relative_stability.training.schedule import Schedule
 
 NEURONS, FEATURES = "width", "dimension"  # options that say how large the hidden weights are

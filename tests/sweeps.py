@@ -3,9 +3,9 @@
 import numpy as np
 import xarray as xr
 
-from relative_stability.collection import Collection
-from relative_stability.parts import run_part
-from relative_stability.store import to_dataset, to_variables
+from relative_stability.analysis.collect import Collection
+from relative_stability.analysis.parts import run_part
+from relative_stability.core.store import to_dataset, to_variables
 
 
 def collected(cells):

@@ -34,11 +34,11 @@ def test_every_file_that_the_pages_point_to_exists(root):
 
 
 def test_options_on_the_page_are_those_of_the_library(root):
-    from relative_stability.measurement import NOISE_MATCHINGS
-    from relative_stability.modes import BATCH_NORMS
     from relative_stability.perturbations import FAMILIES
     from relative_stability.perturbations.diffeomorphism import MODES
     from relative_stability.perturbations.interpolation import INTERPOLATIONS
+    from relative_stability.stability.evaluation_mode import BATCH_NORMS
+    from relative_stability.stability.measure import NOISE_MATCHINGS
 
     page = (root / "docs/measuring.md").read_text()
     for word in (*FAMILIES, *BATCH_NORMS, *MODES, *INTERPOLATIONS, *NOISE_MATCHINGS):
@@ -49,7 +49,7 @@ def test_the_training_options_of_the_page_are_those_of_the_schema(root, schema):
     """Its config is valid, and no option of the engine and no attribute of a result is left out."""
     import yaml
 
-    from relative_stability.grid import build_grid
+    from relative_stability.plan.grid import build_grid
     from tests.training.small import digits, train
 
     page = (root / "docs/training.md").read_text()
@@ -67,8 +67,8 @@ def test_the_dataset_of_the_page_works_as_it_is_written(root, tmp_path, monkeypa
     import yaml
 
     from relative_stability import datasets
-    from relative_stability.config import Schema
-    from relative_stability.grid import build_grid
+    from relative_stability.plan.config import Schema
+    from relative_stability.plan.grid import build_grid
 
     page = (root / "docs/datasets-and-nets.md").read_text()
     section = page[page.index("### Add a dataset") : page.index("## Nets")]
@@ -85,7 +85,7 @@ def test_the_dataset_of_the_page_works_as_it_is_written(root, tmp_path, monkeypa
         "datasets": {"bars": {"image_size": 12}},
         "sweeps": {"s": {"datasets": ["bars"], "nets": ["lenet"], "P": [10], "seeds": 0}},
     }
-    monkeypatch.setattr("relative_stability.grid.SOURCES", datasets.SOURCES)
+    monkeypatch.setattr("relative_stability.plan.grid.SOURCES", datasets.SOURCES)
     run = (
         build_grid(yaml.safe_load(yaml.safe_dump(config)), Schema(tmp_path / "schema.yaml"))
         .sweeps[0]
@@ -104,7 +104,7 @@ def test_the_net_of_the_page_works_as_it_is_written(root, tmp_path, monkeypatch)
 
     import relative_stability as rs
     from relative_stability import nets
-    from relative_stability.config import Schema
+    from relative_stability.plan.config import Schema
 
     page = (root / "docs/datasets-and-nets.md").read_text()
     code, line, options = re.findall(r"```(?:python|yaml)\n(.*?)```", page[page.index("### Add a net") :], re.DOTALL)
@@ -125,7 +125,7 @@ def test_the_net_of_the_page_works_as_it_is_written(root, tmp_path, monkeypatch)
 def test_the_pages_configs_are_valid(root, schema):
     import yaml
 
-    from relative_stability.config import check_config
+    from relative_stability.plan.config import check_config
 
     page = (root / "docs/datasets-and-nets.md").read_text()
     blocks = [yaml.safe_load(text) for text in re.findall(r"```yaml\n((?:datasets|nets):.*?)```", page, re.DOTALL)]
@@ -138,8 +138,8 @@ def test_the_pages_configs_are_valid(root, schema):
 
 def test_nets_on_the_page_are_those_of_the_library_with_their_sizes(root):
     import relative_stability as rs
-    from relative_stability.layers import blocks
     from relative_stability.nets import ARCHITECTURES
+    from relative_stability.stability.activations import blocks
 
     page = (root / "docs/datasets-and-nets.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| [\d,.]+ \| (\d+) \| (\d+) \|", page, re.MULTILINE)
@@ -153,7 +153,7 @@ def test_nets_on_the_page_are_those_of_the_library_with_their_sizes(root):
 @pytest.mark.workflow
 def test_weights_of_a_run_are_taken_as_the_page_says(root, finished, tmp_path):
     import relative_stability as rs
-    from relative_stability.weights import load_weights
+    from relative_stability.nets.weights import load_weights
 
     page = (root / "docs/datasets-and-nets.md").read_text()
     code = re.search(r"```python\n(from safetensors.*?)```", page, re.DOTALL)[1]

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 import relative_stability as rs
-from relative_stability.claims import check_all
-from relative_stability.config import check_config
-from relative_stability.publish_command import MAX_PICTURE
-from relative_stability.seeds import parse_seeds
+from relative_stability.analysis.claims.diffeomorphisms import check_all
+from relative_stability.cli.publish import MAX_PICTURE
+from relative_stability.plan.config import check_config
+from relative_stability.plan.seeds import parse_seeds
 
 
 @pytest.fixture(scope="module")

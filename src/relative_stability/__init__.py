@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from relative_stability.errors import InputError
+from relative_stability.core.errors import InputError
 
 __version__ = version("relative-stability")
 
@@ -16,9 +16,9 @@ _HOME = {
     "build_net": "nets",
     "deform": "perturbations.interpolation",
     "displacement": "perturbations.temperature",
-    "measure": "measurement",
+    "measure": "stability.measure",
     "net_names": "nets",
-    "open_sweep": "sweep",
+    "open_sweep": "analysis.sweep",
     "sample_displacement": "perturbations.diffeomorphism",
     "temperature": "perturbations.temperature",
     "temperature_range": "perturbations.temperature",

@@ -8,8 +8,8 @@ from PIL import Image
 
 from relative_stability import InputError, datasets
 from relative_stability.datasets import Facts
+from relative_stability.datasets.images import central_square, read_picture
 from relative_stability.datasets.prepared import write_prepared
-from relative_stability.pictures import central_square, read_picture
 
 OPTIONS = {"image_size": 8, "channels": 3, "test_fraction": 0.25}
 

@@ -9,18 +9,19 @@ import torch
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from relative_stability import InputError, datasets, showing
-from relative_stability.claims import check_all
+from relative_stability import InputError, datasets
+from relative_stability.analysis.claims.diffeomorphisms import check_all
+from relative_stability.analysis.claims.verdicts import SIGNS
+from relative_stability.analysis.sweep import open_sweep
+from relative_stability.core.store import as_json, read_tensors, write, write_dataset, write_tensors
 from relative_stability.datasets.prepared import open_prepared, write_prepared
 from relative_stability.figures import KINDS, draw
 from relative_stability.figures.style import SIZES
+from relative_stability.jobs import showing
 from relative_stability.perturbations.temperature import displacement, temperature_range
-from relative_stability.store import as_json, read_tensors, write, write_dataset, write_tensors
-from relative_stability.sweep import open_sweep
 from relative_stability.training.run import load_net
-from relative_stability.verdicts import SIGNS
 from tests.sweeps import made_up
-from tests.training.flows import swept
+from tests.training.gradient_flow.flows import swept
 from tests.training.small import CNN, digits, request, train
 
 matplotlib.use("Agg")

@@ -7,12 +7,13 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from relative_stability import InputError, stages
-from relative_stability.claims import check_all, to_markdown
+from relative_stability import InputError
+from relative_stability.analysis.claims.diffeomorphisms import check_all, to_markdown
+from relative_stability.analysis.sweep import open_sweep
 from relative_stability.figures import draw
-from relative_stability.grid import build_grid
-from relative_stability.marks import ask
-from relative_stability.sweep import open_sweep
+from relative_stability.jobs import stages
+from relative_stability.plan.grid import build_grid
+from relative_stability.plan.marks import ask
 from tests.runs import make_runs
 
 SWEEP = {"datasets": ["digits"], "nets": ["fc", "cnn"], "P": [16, 64, 256], "seeds": ["0-1", "2-3"]}

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 import relative_stability as rs
-from relative_stability.layers import blocks
+from relative_stability.core.store import read_tensors, write_tensors
 from relative_stability.nets import ARCHITECTURES
-from relative_stability.store import read_tensors, write_tensors
+from relative_stability.stability.activations import blocks
 
 ADAPTED = sorted(name for name, net in ARCHITECTURES.items() if net.module == "adapted")
 OWN = sorted(set(ARCHITECTURES) - set(ADAPTED))

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from relative_stability import stages
-from relative_stability.finished import kept
-from relative_stability.grid import read_grid
-from relative_stability.results import FINISHED
-from relative_stability.store import read
+from relative_stability.core.store import read
+from relative_stability.jobs import stages
+from relative_stability.jobs.finished import kept
+from relative_stability.plan.grid import read_grid
+from relative_stability.plan.runs import FINISHED
 from tests.slurm.submitted import SMALL, jobs_after, last_job, project_with, submit, submitting, sweep
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from relative_stability.store import read_attributes
+from relative_stability.core.store import read_attributes
 from tests.slurm.submitted import (
     IMPATIENT,
     SLOW,

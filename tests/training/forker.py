@@ -16,8 +16,8 @@ import relative_stability.datasets.prepared
 import relative_stability.nets.convolutional
 import relative_stability.nets.fully_connected
 import relative_stability.training.run  # noqa: F401
-from relative_stability import stages
-from relative_stability.logs import job_log
+from relative_stability.core.logs import job_log
+from relative_stability.jobs import stages
 
 
 def run(order: dict) -> int:

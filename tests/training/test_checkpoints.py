@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from relative_stability import InputError
-from relative_stability.errors import Stopped
-from relative_stability.store import read_tensors
+from relative_stability.core.errors import Stopped
+from relative_stability.core.store import read_tensors
 from relative_stability.training import run
 from relative_stability.training.checkpoints import Checkpoints
 from relative_stability.training.engine import Training

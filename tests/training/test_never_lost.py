@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from relative_stability import datasets
+from relative_stability.core.store import read, read_tensors
 from relative_stability.datasets.prepared import write_prepared
-from relative_stability.results import digest
-from relative_stability.store import read, read_tensors
+from relative_stability.plan.runs import digest
 from tests.training.small import OPTIONS
 
 ROOT = Path(__file__).parents[2]

@@ -48,7 +48,7 @@ class Project:
 
     def command_line(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `relative-stability`, of this copy."""
-        code = "import sys; from relative_stability.cli import main; sys.exit(main(sys.argv[1:]))"
+        code = "import sys; from relative_stability.cli.main import main; sys.exit(main(sys.argv[1:]))"
         return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, **self.own)
 
     def jobs(self, config: str = CONFIG, *arguments: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from relative_stability.store import read_attributes
+from relative_stability.core.store import read_attributes
 from tests.workflow.project import copy_project
 
 pytestmark = pytest.mark.workflow

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import relative_stability as rs
-from relative_stability.store import read_tensors
+from relative_stability.core.store import read_tensors
 
 pytestmark = pytest.mark.workflow
 

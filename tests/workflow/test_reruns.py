@@ -50,13 +50,13 @@ def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expec
     [
         ("src/relative_stability/figures/slide.mplstyle", "axes.labelsize: 12.6", "axes.labelsize: 13", {"figure": 8, "animation": 1}),
         ("src/relative_stability/figures/style.py", "# Colour-blind safe", "# Safe", {}),
-        ("src/relative_stability/claims.py", "MIN_NETS = 5", "MIN_NETS = 2", {"check_claims": 1}),
+        ("src/relative_stability/analysis/claims/diffeomorphisms.py", "MIN_NETS = 5", "MIN_NETS = 2", {"check_claims": 1}),
         ("src/relative_stability/training/engine.py", "# the same for every seed", "# one for all", {}),
         ("src/relative_stability/training/engine.py", "Where the training is.", "Where it is.", {}),
-        ("src/relative_stability/versions.py", '"train": 3', '"train": 4', {"train": 4, "measure": 4, **DRAWN, "figure": 3}),
-        ("src/relative_stability/versions.py", '"flow": 4', '"flow": 5', FLOWS),
-        ("src/relative_stability/versions.py", '"measure": 2', '"measure": 3', {"measure": 8, "collect": 2, "figure": 5, "check_claims": 1}),
-        ("src/relative_stability/versions.py", '"collect": 4', '"collect": 5', {"collect": 2, "figure": 5, "check_claims": 1}),
+        ("src/relative_stability/plan/digests.py", '"train": 3', '"train": 4', {"train": 4, "measure": 4, **DRAWN, "figure": 3}),
+        ("src/relative_stability/plan/digests.py", '"flow": 4', '"flow": 5', FLOWS),
+        ("src/relative_stability/plan/digests.py", '"measure": 2', '"measure": 3', {"measure": 8, "collect": 2, "figure": 5, "check_claims": 1}),
+        ("src/relative_stability/plan/digests.py", '"collect": 4', '"collect": 5', {"collect": 2, "figure": 5, "check_claims": 1}),
     ],
     ids=["figure style", "figure comment", "claim", "comment", "docstring", "train version", "flow version", "measure version", "collect version"],
 )  # fmt: skip

@@ -69,9 +69,9 @@ def test_the_page_that_has_everything_is_made_once_and_again_when_something_chan
     drawn = set(re.findall(r'text-anchor="middle">(\w+)<', page))
     assert drawn == {"prepare", "train", "measure", "collect", "figure", "check_claims", "explorer", "report"}
     assert finished.jobs("config/test.yaml", "report") == {}
-    with finished.edited("src/relative_stability/report.html.j2", "max-width: 70rem", "max-width: 60rem"):
+    with finished.edited("src/relative_stability/figures/pages/report.html.j2", "max-width: 70rem", "max-width: 60rem"):
         assert finished.jobs("config/test.yaml", "report") == {"report": 1}
-    with finished.edited("src/relative_stability/claims.py", "MIN_NETS = 5", "MIN_NETS = 2"):
+    with finished.edited("src/relative_stability/analysis/claims/diffeomorphisms.py", "MIN_NETS = 5", "MIN_NETS = 2"):
         assert finished.jobs("config/test.yaml", "report") == {"check_claims": 1, "report": 1}
 
 
@@ -122,10 +122,10 @@ def test_importing_the_package_is_light():
 
 def test_planning_imports_no_torch():
     assert not {"torch", "xarray", "seaborn"} & modules_after(
-        "import relative_stability.grid, yaml\n"
-        "from relative_stability.config import Schema\n"
+        "import relative_stability.plan.grid, yaml\n"
+        "from relative_stability.plan.config import Schema\n"
         "s = Schema('workflow/schemas/config.schema.yaml')\n"
-        "relative_stability.grid.build_grid(yaml.safe_load(open('config/config.yaml')), s)"
+        "relative_stability.plan.grid.build_grid(yaml.safe_load(open('config/config.yaml')), s)"
     )
 
 
@@ -134,9 +134,10 @@ def test_training_and_measuring_load_only_what_they_use(tmp_path, stage):
     """Imports are most of a small job: no torchvision, seaborn, scikit-learn, pandas or torch compiler."""
     code = f"""
 import json
-from relative_stability import stages, datasets
+from relative_stability import datasets
+from relative_stability.jobs import stages
 from relative_stability.datasets.prepared import write_prepared
-from relative_stability.results import digest
+from relative_stability.plan.runs import digest
 made = dict(stage="prepare")
 data = dict(dimension=3, train_size=50, test_size=50, seed=0)
 write_prepared("{tmp_path}/d.nc", datasets.load("stripe", **data), datasets.facts("stripe", **data), {{"digest": digest(made)}})

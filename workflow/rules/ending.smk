@@ -1,6 +1,6 @@
 import time
 
-from relative_stability.ending import begin, end
+from relative_stability.jobs.hooks import begin, end
 
 started = time.time()
 

@@ -1,8 +1,8 @@
 import json
 
-from relative_stability import stages
-from relative_stability.logs import job_log
-from relative_stability.results import FINISHED
+from relative_stability.core.logs import job_log
+from relative_stability.jobs import stages
+from relative_stability.plan.runs import FINISHED
 
 with job_log(snakemake.log[0], f"collect {snakemake.wildcards.sweep}"):
     stages.collect(

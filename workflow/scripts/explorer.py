@@ -1,5 +1,5 @@
-from relative_stability import explorer
-from relative_stability.logs import job_log
+from relative_stability.core.logs import job_log
+from relative_stability.figures.pages import explorer
 
 with job_log(snakemake.log[0], "explorer"):
     explorer.write(

@@ -1,7 +1,7 @@
 import json
 
-from relative_stability import showing
-from relative_stability.logs import job_log
+from relative_stability.core.logs import job_log
+from relative_stability.jobs import showing
 
 with job_log(snakemake.log[0], f"figure {snakemake.wildcards.figure}"):
     showing.figure(

@@ -1,9 +1,9 @@
 import json
 
-from relative_stability import stages
-from relative_stability.finished import kept
-from relative_stability.logs import job_log
-from relative_stability.results import FINISHED
+from relative_stability.core.logs import job_log
+from relative_stability.jobs import stages
+from relative_stability.jobs.finished import kept
+from relative_stability.plan.runs import FINISHED
 
 asked = {key: snakemake.resources[key] for key in ("gpu", "runtime", "mem_mb")}
 former = kept(snakemake.log[0], FINISHED)

@@ -1,7 +1,7 @@
 import json
 
-from relative_stability import report
-from relative_stability.logs import job_log
+from relative_stability.core.logs import job_log
+from relative_stability.figures.pages import report
 
 with job_log(snakemake.log[0], "report"):
     report.write(

@@ -11,9 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from relative_stability.core.errors import InputError, nearest
 from relative_stability.datasets.base import DATA, UNKNOWN, Facts, Samples, below
-from relative_stability.datasets.changes import CHANGES, changed, changed_facts
-from relative_stability.errors import InputError, nearest
+from relative_stability.datasets.transforms import CHANGES, changed, changed_facts
 
 __all__ = ["DATA", "SOURCES", "UNKNOWN", "Facts", "Samples", "Source", "below", "data_root", "facts", "load"]
 

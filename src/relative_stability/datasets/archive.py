@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from relative_stability.core.errors import InputError
 from relative_stability.datasets.base import DATA, below
-from relative_stability.errors import InputError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 # What a damaged archive, one with a password, or a lack of permission raises.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from relative_stability.core.errors import InputError
 from relative_stability.datasets.base import Samples
-from relative_stability.errors import InputError
 
 TEST_SIZE = 697
 TOTAL = 1797

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from relative_stability.core.errors import InputError
+from relative_stability.core.logs import log
+from relative_stability.core.store import atomic
 from relative_stability.datasets.base import DATA, Samples
-from relative_stability.errors import InputError
-from relative_stability.logs import log
-from relative_stability.store import atomic
 
 
 class File(NamedTuple):

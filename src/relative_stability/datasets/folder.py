@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from relative_stability.core.errors import InputError
+from relative_stability.core.logs import log
 from relative_stability.datasets.archive import names, place, unpacked
 from relative_stability.datasets.base import Facts, Samples
-from relative_stability.errors import InputError
-from relative_stability.logs import log
-from relative_stability.pictures import SUFFIXES, central_square, is_picture, read_picture
+from relative_stability.datasets.images import SUFFIXES, central_square, is_picture, read_picture
 
 TINY_IMAGENET = " (http://cs231n.stanford.edu/tiny-imagenet-200.zip, 240 MB, is not downloaded here)"
 TRAIN, TEST = "train", ("test", "val", "valid", "validation")

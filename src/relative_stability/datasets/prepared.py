@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relative_stability.core.errors import InputError
+from relative_stability.core.randomness import generator
+from relative_stability.core.store import Attributes, Variable, as_json, broken, expect, read, write
 from relative_stability.datasets.base import Facts, Samples
-from relative_stability.errors import InputError
-from relative_stability.randomness import generator
-from relative_stability.store import Attributes, Variable, as_json, broken, expect, read, write
 
 
 def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes: Attributes) -> None:

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relative_stability.errors import InputError, nearest
+from relative_stability.core.errors import InputError, nearest
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,8 +36,8 @@ KINDS = {
     "twins": "net",
 }
 RULES = {"dataset": ["prepare"], "run": ["train"], "net": ["prepare", "train", "train"]}  # that make these, or: collect
-CODE = ("linear_model", "statistics", "sweep")  # is in all figures
-CODE_OF = {"claims": ("claims", "linear_claims", "verdicts")}  # and in some
+CODE = ("training/gradient_flow/linear_model", "analysis/statistics", "analysis/sweep")  # is in all figures
+CODE_OF = {"claims": ("analysis/claims",)}  # and in some
 AT_LARGEST_P = ("depth", "dynamics", "stability_vs_displacement")  # kinds that show the runs of that size alone
 ANIMATED = ("neurons",)  # kinds that have a third function, `animate`, from those numbers to a film
 
@@ -54,9 +54,9 @@ def draw(
     sources: the files that it is drawn from, as KINDS says; digests: what they must be made from; select: by dimension
     of a sweep, the values that are drawn; size: one of `style.SIZES`.
     """
+    from relative_stability.analysis.sweep import selected
+    from relative_stability.core.store import expect
     from relative_stability.figures.style import apply_style
-    from relative_stability.store import expect
-    from relative_stability.sweep import selected
 
     if kind not in KINDS:
         raise InputError(f"figure {kind!r} is unknown; {nearest(kind, KINDS)}")
@@ -76,8 +76,8 @@ def draw(
 
 def animate(kind: str, numbers: str) -> "FuncAnimation":
     """The film of a figure. numbers: the file of the numbers drawn."""
+    from relative_stability.core.store import open_dataset
     from relative_stability.figures.style import apply_style
-    from relative_stability.store import open_dataset
 
     apply_style()
     film: FuncAnimation = import_module(f"relative_stability.figures.{kind}").animate(open_dataset(numbers, "figure"))
@@ -86,8 +86,8 @@ def animate(kind: str, numbers: str) -> "FuncAnimation":
 
 def _open(path: str, rule: str) -> tuple[Any, Mapping[str, Any]]:
     """What a file holds, and its attributes."""
-    from relative_stability.store import open_dataset, read_tensors
-    from relative_stability.sweep import open_sweep
+    from relative_stability.analysis.sweep import open_sweep
+    from relative_stability.core.store import open_dataset, read_tensors
 
     if path.endswith(".safetensors"):
         return read_tensors(path, rule)

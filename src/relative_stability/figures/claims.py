@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from relative_stability.claims import check_all
+from relative_stability.analysis.claims.diffeomorphisms import check_all
+from relative_stability.analysis.claims.verdicts import SIGNS
+from relative_stability.analysis.sweep import left_out
 from relative_stability.figures.style import new_figure, scaled
-from relative_stability.sweep import left_out
-from relative_stability.verdicts import SIGNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 
+from relative_stability.analysis.sweep import regime
 from relative_stability.figures.regimes import (
     alpha_label,
     alpha_style,
@@ -17,7 +18,6 @@ from relative_stability.figures.regimes import (
 )
 from relative_stability.figures.series import band, exponents, note, slope_words, summary
 from relative_stability.figures.style import legend_below, log_axis, new_figure
-from relative_stability.sweep import regime
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

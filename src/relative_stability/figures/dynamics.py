@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from relative_stability.analysis.sweep import at_reference, failed
 from relative_stability.figures.series import LABELS, QUANTITIES, band, expect, note, summary
 from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure, unit_line
-from relative_stability.sweep import at_reference, failed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

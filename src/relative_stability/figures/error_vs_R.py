@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from relative_stability.analysis.statistics import rank_correlation
+from relative_stability.analysis.sweep import at_reference, left_out
 from relative_stability.figures.series import LABELS
 from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure
-from relative_stability.statistics import rank_correlation
-from relative_stability.sweep import at_reference, left_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

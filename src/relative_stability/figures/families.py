@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from relative_stability.analysis.sweep import left_out, magnitude_axis
 from relative_stability.figures.series import LABELS, over_seeds
 from relative_stability.figures.style import STATES, legend_below, line_style, log_axis, new_figure, scaled, unit_line
-from relative_stability.sweep import left_out, magnitude_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from relative_stability.analysis.sweep import regime
 from relative_stability.figures.regimes import (
     alpha_label,
     alpha_style,
@@ -13,8 +14,7 @@ from relative_stability.figures.regimes import (
 )
 from relative_stability.figures.series import band, exponents, note, slope_words, summary
 from relative_stability.figures.style import legend_below, log_axis, new_figure
-from relative_stability.linear_model import error_exponent
-from relative_stability.sweep import regime
+from relative_stability.training.gradient_flow.linear_model import error_exponent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from relative_stability.analysis.sweep import at_reference
 from relative_stability.figures.regimes import alpha_label, alpha_style, cells, expect_flows
 from relative_stability.figures.series import LABELS, QUANTITIES, band, note, summary
 from relative_stability.figures.style import legend_below, log_axis, new_figure
-from relative_stability.sweep import at_reference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

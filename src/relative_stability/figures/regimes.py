@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from relative_stability.errors import InputError
+from relative_stability.analysis.sweep import regime
+from relative_stability.core.errors import InputError
 from relative_stability.figures.style import line_style
-from relative_stability.sweep import regime
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from relative_stability.errors import InputError
-from relative_stability.statistics import exponent, geometric_mean, geometric_spread
-from relative_stability.sweep import left_out
+from relative_stability.analysis.statistics import exponent, geometric_mean, geometric_spread
+from relative_stability.analysis.sweep import left_out
+from relative_stability.core.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

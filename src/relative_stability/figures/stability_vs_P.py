@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from relative_stability.analysis.sweep import at_reference
 from relative_stability.figures.series import LABELS, QUANTITIES, band, exponents, note, slope_words, summary
 from relative_stability.figures.style import legend_below, line_height, log_axis, net_style, new_figure, unit_line
-from relative_stability.sweep import at_reference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from relative_stability.analysis.sweep import magnitude_axis
 from relative_stability.figures.series import LABELS, QUANTITIES, band, note, summary
 from relative_stability.figures.style import STATES, legend_below, log_axis, net_style, new_figure, unit_line
-from relative_stability.sweep import magnitude_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

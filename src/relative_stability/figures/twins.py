@@ -39,12 +39,12 @@ def numbers(dataset: xr.Dataset, curves: xr.Dataset, weights: Mapping[str, "Tens
     """
     import torch
 
+    from relative_stability.core.store import to_variables
     from relative_stability.datasets.prepared import in_memory
     from relative_stability.perturbations.base import probes
     from relative_stability.perturbations.diffeomorphism import Diffeomorphism
     from relative_stability.perturbations.noise import Noise
     from relative_stability.perturbations.temperature import displacement, temperature_range
-    from relative_stability.store import to_variables
 
     test = one_of_each_class(dataset)[:SAMPLES]
     pixels = dataset["images"].values[test]
@@ -85,7 +85,7 @@ def _moved(
     """How far the output moves, (state, twin, sample), and of which net, in words. twins: (twin, sample, C, n, n)."""
     import torch
 
-    from relative_stability.modes import BatchNorm, held
+    from relative_stability.stability.evaluation_mode import BatchNorm, held
     from relative_stability.training.run import load_net
 
     request: dict[str, Any] = json.loads(curves.attrs["request"])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from relative_stability.errors import InputError, nearest
+from relative_stability.core.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,7 +104,7 @@ def build_net(
     """
     from contextlib import nullcontext
 
-    from relative_stability.randomness import seeded_globally
+    from relative_stability.core.randomness import seeded_globally
 
     if name not in ARCHITECTURES:
         raise InputError(f"net {name!r} is unknown; {nearest(name, ARCHITECTURES)}")

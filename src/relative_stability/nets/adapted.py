@@ -32,7 +32,7 @@ from torchvision.models.regnet import BlockParams
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.vgg import cfgs, make_layers
 
-from relative_stability.errors import InputError
+from relative_stability.core.errors import InputError
 
 RESNETS: dict[int, tuple[Any, list[int]]] = {
     18: (BasicBlock, [2, 2, 2, 2]),

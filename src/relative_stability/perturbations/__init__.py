@@ -7,7 +7,7 @@ line in FAMILIES. Families of one's own need no line: `measure` takes an instanc
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from relative_stability.errors import InputError, nearest
+from relative_stability.core.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from relative_stability.perturbations.base import Perturbation

@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from relative_stability.core.randomness import generator as generator_of
 from relative_stability.perturbations.ranges import Range, check_magnitudes
-from relative_stability.randomness import generator as generator_of
 
 
 class Perturbation(ABC):

@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from relative_stability.errors import InputError, nearest
+from relative_stability.core.errors import InputError, nearest
 from relative_stability.perturbations.geometric import Geometric
 from relative_stability.perturbations.temperature import check_displacements, check_modes, temperature
 

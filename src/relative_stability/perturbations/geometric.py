@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from relative_stability.errors import InputError, nearest
+from relative_stability.core.errors import InputError, nearest
 from relative_stability.perturbations.base import Perturbation
 from relative_stability.perturbations.interpolation import INTERPOLATIONS, Interpolation, resample
 

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from relative_stability.errors import InputError, nearest
+from relative_stability.core.errors import InputError, nearest
 
 Interpolation = Literal["bilinear", "gaussian"]
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)

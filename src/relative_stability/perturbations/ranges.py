@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from relative_stability.errors import InputError
+from relative_stability.core.errors import InputError
 
 
 class Range(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from relative_stability.errors import InputError
+from relative_stability.core.errors import InputError
 from relative_stability.perturbations.base import Perturbation
 
 

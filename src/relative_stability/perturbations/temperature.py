@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from relative_stability.errors import InputError
+from relative_stability.core.errors import InputError
 
 
 def _log_cut(cut: int) -> float:

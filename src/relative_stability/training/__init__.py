@@ -1,1 +1,1 @@
-"""The training engine: what is minimised, and the loop that minimises it."""
+"""The training engine: what is minimised, and the loop that minimises it. It measures no stability."""

@@ -17,9 +17,9 @@ from typing import Any
 
 from torch import Tensor
 
-from relative_stability.errors import InputError, Stopped
-from relative_stability.logs import log
-from relative_stability.store import read_tensors, write_tensors
+from relative_stability.core.errors import InputError, Stopped
+from relative_stability.core.logs import log
+from relative_stability.core.store import read_tensors, write_tensors
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 

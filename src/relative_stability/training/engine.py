@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relative_stability.errors import InputError
-from relative_stability.logs import log
-from relative_stability.randomness import generator, seed_globally
+from relative_stability.core.errors import InputError
+from relative_stability.core.logs import log
+from relative_stability.core.randomness import generator, seed_globally
 from relative_stability.training.augmentation import build_augmentation
 from relative_stability.training.members import Members, State
 from relative_stability.training.numerics import autocast, numerics, out_of_memory

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from relative_stability.logs import log
-from relative_stability.store import writable
+from relative_stability.core.logs import log
+from relative_stability.core.store import writable
 
 NAME = "lock"
 BEAT, DEAD = 15.0, 120.0  # seconds between two signs of life; without one for so long, a holder is dead

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from relative_stability.core.logs import log
 from relative_stability.datasets.prepared import Prepared
-from relative_stability.logs import log
 from relative_stability.nets import ARCHITECTURES, build_net
+from relative_stability.nets.weights import load_weights
 from relative_stability.training.objective import output_count
-from relative_stability.weights import load_weights
 
 State = dict[str, Tensor]
 LAUNCH_BOUND = 1_000_000  # parameters below which a GPU waits for kernels to be launched rather than for arithmetic

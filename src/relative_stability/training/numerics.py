@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from relative_stability.errors import InputError
+from relative_stability.core.errors import InputError
 
 PRECISIONS = ("float32", "tf32", "bf16")
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from relative_stability.errors import InputError
+from relative_stability.core.errors import InputError
 
 
 class Objective(NamedTuple):

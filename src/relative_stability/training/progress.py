@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-from relative_stability.logs import log
+from relative_stability.core.logs import log
 from relative_stability.training.engine import Training
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relative_stability.store import Variable
+from relative_stability.core.store import Variable
 from relative_stability.training.compact import pack
 from relative_stability.training.members import State
 from relative_stability.training.schedule import Schedule

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from relative_stability.core.errors import Stopped
+from relative_stability.core.logs import log
+from relative_stability.core.randomness import seeded_globally
+from relative_stability.core.store import Variable
 from relative_stability.datasets.base import below
 from relative_stability.datasets.prepared import Prepared
-from relative_stability.errors import Stopped
-from relative_stability.logs import log
 from relative_stability.nets import ARCHITECTURES
-from relative_stability.randomness import seeded_globally
-from relative_stability.store import Variable
 from relative_stability.training.checkpoints import Checkpoints
 from relative_stability.training.compact import unpack
 from relative_stability.training.engine import OutOfMemory, Training

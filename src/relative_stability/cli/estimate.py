@@ -1,0 +1,71 @@
+"""`relative-stability estimate`: what a config will cost, and how the estimates compare with what was measured."""
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from relative_stability.plan.grid import Grid
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser("estimate", help="time and memory that a config's jobs are estimated to take")
+    parser.add_argument("configs", nargs="+", type=Path, help="configs, such as config/paper.yaml")
+    parser.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.yaml"))
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print a table for each config: a line for each dataset and net, and the sums."""
+    from relative_stability.plan.config import Schema
+    from relative_stability.plan.grid import read_grid
+
+    schema = Schema(options.schema)
+    for path in options.configs:
+        print(table(path, read_grid(path, schema)))
+
+
+def table(path: Path, grid: "Grid") -> str:
+    """The costs of a config in Markdown. Hours are of one core with `device: cpu`, else of one GPU."""
+    from tabulate import tabulate
+
+    jobs: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for measurement in {m.path: m for sweep in grid.sweeps for m in sweep.measurements}.values():
+        jobs[measurement.run.dataset.name, measurement.run.net].append(measurement)
+    rows: list[list[Any]] = [[*names, *_row(found, grid)] for names, found in jobs.items()]
+    sums = [sum(row[k] for row in rows) for k in range(2, 7)]
+    done = [sum(row[k] for row in rows) for k in range(8, 11)]
+    unit = "core h" if grid.device == "cpu" else f"GPU h (device: {grid.device})"
+    headers = [
+        "dataset", "net", "runs", "jobs", f"training, {unit}", f"measuring, {unit}", "disk, GB", "memory, MB",
+        "runs there", "these estimated, h", "these measured, h",
+    ]  # fmt: skip
+    total = ["all", "", *sums, max(row[7] for row in rows), *done]
+    lines: str = tabulate([*rows, total], headers, tablefmt="github", floatfmt=".2f")
+    return f"{path}\n{lines}"
+
+
+def _row(measurements: list[Any], grid: "Grid") -> list[float]:
+    """Of one net on one dataset: runs, jobs of a cluster, hours, disk, memory, and what those that are there took."""
+    from relative_stability.core.store import read_attributes
+    from relative_stability.jobs import resources
+
+    runs = {m.run.curves: m.run for m in measurements}
+    expected = {curves: resources.training(run, grid.device) for curves, run in runs.items()}
+    measuring = [resources.measuring(m, grid.device) for m in measurements]
+    there = [curves for curves in runs if Path(curves).is_file()]
+    # Over all its restarts, where it had some.
+    took = sum(resources.START + float(read_attributes(curves)["train_time_s"]) for curves in there)
+    return [
+        len(runs),
+        len({grid.packs.get(run.digest, run).digest for run in runs.values()}),
+        sum(e.seconds for e in expected.values()) / 3600,
+        sum(e.seconds for e in measuring) / 3600,
+        sum(resources.disk_mb(run) for run in runs.values()) / 1000,
+        max(e.mem_mb() for e in [*expected.values(), *measuring]),
+        len(there),
+        sum(expected[curves].seconds for curves in there) / 3600,
+        took / 3600,
+    ]

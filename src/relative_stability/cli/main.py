@@ -1,0 +1,50 @@
+"""The command `relative-stability`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from relative_stability.cli import estimate, measure, publish, status
+from relative_stability.core.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; bad input ends it with one sentence and exit code 2."""
+    parser = argparse.ArgumentParser(prog="relative-stability", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    prune = verbs.add_parser("prune", help="list results that no given config refers to, or delete them")
+    prune.add_argument("configs", nargs="+", type=Path, help="configs whose results are kept")
+    prune.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.yaml"))
+    prune.add_argument("--results", type=Path, default=Path("results"))
+    prune.add_argument("--delete", action="store_true", help="delete what is listed")
+    prune.set_defaults(run=_prune)
+    estimate.add_parser(verbs)
+    measure.add_parser(verbs)
+    publish.add_parser(verbs)
+    status.add_parser(verbs)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except InputError as error:
+        print(f"relative-stability: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _prune(options: argparse.Namespace) -> None:
+    from relative_stability.cli.prune import unreferenced
+    from relative_stability.plan.config import Schema
+    from relative_stability.plan.grid import read_grid
+
+    schema = Schema(options.schema)
+    files = unreferenced(options.results, [read_grid(path, schema) for path in options.configs])
+    size = sum(file.stat().st_size for file in files)
+    for file in files:
+        print(file)
+        if options.delete:
+            file.unlink()
+            if file.parent.parent.name == "checkpoints" and not any(file.parent.iterdir()):
+                file.parent.rmdir()
+    done = "deleted" if options.delete else "would be deleted; nothing was"
+    print(f"{len(files)} files, {size / 1e6:.1f} MB, {done}", file=sys.stderr)

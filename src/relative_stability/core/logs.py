@@ -1,0 +1,73 @@
+"""Logs that contain something: for `script:` jobs Snakemake leaves the file named in `log:` empty."""
+
+import logging
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from relative_stability.core.errors import InputError, Stopped
+from relative_stability.core.provenance import software
+from relative_stability.core.store import writable
+from relative_stability.core.used import Used
+
+log = logging.getLogger("relative_stability")
+STOPPED = 75  # exit code of a job that was asked to leave: try again
+
+
+@contextmanager
+def job_log(
+    path: str, title: str, former: Path | None = None, asked: Mapping[str, int] | None = None
+) -> Iterator[logging.Logger]:
+    """Log a job to its file, and warnings and errors to stderr as well.
+
+    former: a log that this one goes on from, as another process has done or tried the work. asked: the `gpu`,
+    `runtime` (minutes) and `mem_mb` that were asked for. The last line is what was used, and of what.
+
+    The first line names the job, the package's version and the commit. Bad input ends the job with its one sentence;
+    anything else that fails leaves its traceback in the log.
+    """
+    try:
+        with writable(path):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            if goes_on := former is not None and former.is_file():
+                shutil.move(str(former), path)
+            file = logging.FileHandler(path, mode="a", encoding="utf-8")
+    except InputError as error:
+        print(f"{title}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    screen = logging.StreamHandler(sys.stderr)
+    screen.setLevel(logging.WARNING)
+    screen.setFormatter(logging.Formatter(f"{title}: %(message)s"))
+    log.setLevel(logging.INFO)
+    outer, log.handlers[:] = log.handlers[:], [file, screen]
+    log.propagate = False
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        log.warning("%s", message)
+
+    made_by, started = software(), time.monotonic()
+    if not goes_on:
+        log.info("%s, relative-stability %s, commit %s", title, made_by["package_version"], made_by["commit"])
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield log
+    except InputError as error:
+        log.error("%s", error)
+        raise SystemExit(1) from None
+    except Stopped as stopped:
+        log.error("stopped by %s; what was done is kept, and the next start goes on from there", stopped)
+        raise SystemExit(STOPPED) from None
+    except Exception:
+        log.exception("failed; the whole traceback is also in %s", path)
+        raise SystemExit(1) from None
+    finally:
+        log.info(Used.measured(asked or {}, time.monotonic() - started))
+        log.handlers[:] = outer
+        for handler in (file, screen):
+            handler.close()

@@ -1,0 +1,163 @@
+"""The report: one page of HTML with everything in it, which opens from disk and without the internet."""
+
+import csv
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+from relative_stability.analysis.claims.diffeomorphisms import RULES, left_out
+from relative_stability.analysis.claims.verdicts import SIGNS
+from relative_stability.analysis.parts import MADE_BY
+from relative_stability.analysis.sweep import open_sweep
+from relative_stability.core.provenance import software
+from relative_stability.core.store import write_text
+from relative_stability.core.used import Used, all_in
+from relative_stability.figures import AT_LARGEST_P, KINDS, shows
+from relative_stability.figures.pages.rulegraph import svg
+from relative_stability.plan.marks import settle
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+VERDICTS = tuple(SIGNS)
+
+
+class Picture(NamedTuple):
+    """A figure on the page. image: PNG, base64."""
+
+    name: str
+    sweep: str
+    caption: str
+    image: str
+
+
+class Stage(NamedTuple):
+    """What a stage made. seconds: of its jobs, as far as their logs are there; longest: of one."""
+
+    name: str
+    results: int
+    jobs: int
+    seconds: int
+    longest: int
+
+
+def write(
+    request: Mapping[str, Any],
+    mark: str,
+    claims: str,
+    figures: Sequence[str],
+    sweeps: Sequence[str],
+    stages: Sequence[tuple[str, int, Sequence[str]]],
+    rules: Sequence[tuple[str, str]],
+    out: str,
+) -> None:
+    """The page as a file. request: of `Report`; figures: its pictures, in its order; stages: of `Report`;
+    rules: which rule needs which, see `rulegraph`.
+    """
+    entries = request["figures"]
+    pictures = [picture(e["name"], e["kind"], e["facts"], Path(p)) for e, p in zip(entries, figures, strict=True)]
+    timed = [stage(name, count, map(Path, logs)) for name, count, logs in stages]
+    opened = [open_sweep(sweep) for sweep in sweeps]
+    missing = {str(sweep.attrs["sweep"]): [_plain(sentence) for sentence in left_out(sweep)] for sweep in opened}
+    settle(mark)
+    made = {f"sweeps_{name}": value for name, value in makers(opened).items()}
+    graph = svg(rules, {s.name: s.results for s in timed})
+    write_text(out, page(Path(claims), pictures, timed, graph, request["config"], made, _plain(RULES), missing))
+
+
+def makers(sweeps: Iterable["xr.Dataset"]) -> dict[str, str]:
+    """Versions, commits and devices that made the runs of sweeps, all of them."""
+    found: dict[str, set[str]] = {name: set() for name in MADE_BY}
+    for sweep, name in product(sweeps, MADE_BY):
+        found[name] |= set(filter(None, str(sweep.attrs.get(name, "")).split(", ")))
+    return {name: ", ".join(sorted(values)) for name, values in found.items() if values}
+
+
+def caption(kind: str, facts: Mapping[str, Any]) -> str:
+    """What a figure shows, and of which runs. facts: see `Figure.facts`."""
+    shown = shows(kind)
+    datasets, nets = ", ".join(facts["datasets"]), ", ".join(facts["nets"])
+    if KINDS[kind] == "dataset":
+        return f"{shown} Dataset: {facts['datasets'][0]}."
+    sizes, seeds = facts["P"], facts["seeds"]
+    if KINDS[kind] in ("run", "net"):
+        return f"{shown} Data: {facts['datasets'][0]}; net: {facts['nets'][0]}; P = {sizes[-1]}; the first seed."
+    span = f"P from {sizes[0]} to {sizes[-1]} ({len(sizes)} values)"
+    if len(sizes) == 1 or kind in AT_LARGEST_P:
+        span = f"P = {sizes[-1]}"
+    runs = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    gaps = f" Of these sweeps, {facts['missing']} nets are not there yet." if facts.get("missing") else ""
+    return f"{shown} Data: {datasets}; nets: {nets}; {span}; {runs}; perturbation: {facts['perturbation']}.{gaps}"
+
+
+def picture(name: str, kind: str, facts: Mapping[str, Any], png: Path) -> Picture:
+    """A figure from its file. facts: of its sweep."""
+    return Picture(name, facts["sweep"], caption(kind, facts), b64encode(png.read_bytes()).decode())
+
+
+def stage(name: str, results: int, logs: Iterable[Path]) -> Stage:
+    """What a stage's jobs took, by their logs."""
+    used: list[Used] = all_in(log for log in logs if log.is_file())
+    seconds = [u.seconds for u in used]
+    return Stage(name, results, len(used), sum(seconds), max(seconds, default=0))
+
+
+def duration(seconds: int) -> str:
+    """In words.
+
+    >>> duration(42), duration(754), duration(7500)
+    ('42 s', '13 min', '2.1 h')
+    """
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def page(
+    claims: Path,
+    pictures: Sequence[Picture],
+    stages: Sequence[Stage],
+    graph: str,
+    config: Mapping[str, Any],
+    made: Mapping[str, str],
+    rules: str,
+    missing: Mapping[str, Sequence[str]],
+) -> str:
+    """The page. claims: the table as CSV; graph: of `rulegraph.svg`; made: what made the sweeps; rules: of the
+    verdicts; missing: see `left_out`, by sweep.
+    """
+    with claims.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["interval"] = f"{_number(row['low'])} to {_number(row['high'])}" if _number(row["low"]) != "–" else "–"
+        row["value"] = _number(row["value"])
+    checked = [row for row in rows if row["verdict"] in VERDICTS]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["duration"] = duration
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        sweeps=list(dict.fromkeys([row["sweep"] for row in rows] + [p.sweep for p in pictures])),
+        rows=rows,
+        counts={verdict: sum(row["verdict"] == verdict for row in checked) for verdict in VERDICTS},
+        rules=rules,
+        missing=missing,
+        pictures=pictures,
+        stages=stages,
+        graph=graph,
+        config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
+        made={**software(), **made},
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("**", "")
+
+
+def _number(text: str) -> str:
+    return "–" if text in ("nan", "") else f"{float(text):.3g}"

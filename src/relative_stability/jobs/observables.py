@@ -1,0 +1,278 @@
+"""What is measured on a trained run, for each of its seeds: output, depth, dynamics.
+
+- output: D, G, R of the output, at initialisation and after training;
+- depth: the same for every layer;
+- dynamics: the same for the output, at the log-spaced snapshots that training kept.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relative_stability.core.logs import log
+from relative_stability.core.store import Variable
+from relative_stability.datasets.prepared import Prepared
+from relative_stability.perturbations import DISPLACING
+from relative_stability.perturbations.base import probes
+from relative_stability.stability.measure import build_families, stability_variables
+from relative_stability.training.gradient_flow.linear_model import compression
+from relative_stability.training.members import make_net
+from relative_stability.training.records import snapshot_state
+from relative_stability.training.run import Weights, load_net
+
+STATES = ("init", "trained")
+KEPT = 2**20  # numbers that the images may have for their perturbations to be kept
+# Options that joined later, and are not in a request where they have these values.
+LATER = {"noise_matching": "auto", "interpolation": "bilinear", "modes": "disc"}
+STATE_AXIS = {"state": Variable(("state",), np.array(STATES), "state of the net", "")}
+Curves = Mapping[str, Variable]
+Index = tuple[int, ...]  # of a net: the position of its seed, perhaps that of its alpha
+# The same for every seed and state.
+_SHARED = ("rms_displacement", "depth")
+
+
+class Cell(NamedTuple):
+    """One net to be measured. there: False for a net that there is none of, as its seed had diverged before."""
+
+    label: str
+    weights: str
+    fresh: bool  # at initialisation, where batch normalisation has no running statistics
+    there: bool = True
+
+
+def measure_run(
+    request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
+) -> dict[str, Variable]:
+    """The observable of a request on every seed of a run, with dimensions (seed, state or snapshot, …).
+
+    curves, weights: as `train_run` made them, or `flow_run`; then dimensions are (seed, alpha, state or time, …). NaN
+    after training, or from that snapshot on, for seeds that diverged.
+    """
+    kind = _Flow if "time" in curves else _Run
+    return OBSERVABLES[request["observable"]](kind(request, data, curves, weights, device))
+
+
+def output(run: "_Run") -> dict[str, Variable]:
+    """D, G, R of the output with dimensions (seed, state, …).
+
+    For a net with one hidden layer on data with uninformative inputs, also the hidden weights and their compression.
+    """
+    return run.over(
+        run.states, STATE_AXIS, lambda index, cell: {**run.stability(index, cell), **run.hidden_layer(index, cell)}
+    )
+
+
+def depth(run: "_Run") -> dict[str, Variable]:
+    """D, G, R of every layer with dimensions (seed, state, layer, …). With α-scaling, of f itself."""
+    layers = run.settings["layers"]
+    return run.over(run.states, STATE_AXIS, lambda index, cell: run.stability(index, cell, layers))
+
+
+def dynamics(run: "_Run") -> dict[str, Variable]:
+    """D, G, R of the output with dimensions (seed, snapshot, …), the first of which is the initialisation."""
+    return run.over(run.snapshots, run.moments, run.stability)
+
+
+class _Run:
+    """The nets of a run, measured one by one on the same images."""
+
+    def __init__(
+        self, request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
+    ) -> None:
+        self.run, self.observable = request["run"], request["observable"]
+        self.settings = {**LATER, **request["stability"]}
+        self.data, self.curves, self.weights, self.device = data, curves, weights, device
+        settings = self.settings
+        self.images = data.seen(data.test_subset(settings["images"], settings["seed"]), device)
+        self.families = build_families(
+            settings["perturbation"],
+            settings.get("cut", ()),
+            data.uninformative,
+            settings["interpolation"],
+            settings["modes"],
+        )
+        displacing = settings["perturbation"] in DISPLACING
+        self.magnitudes = settings["displacement" if displacing else "magnitude"]
+        # All nets meet the same perturbations, which take longer to draw than small nets to run.
+        self.probes = lru_cache(maxsize=32)(probes) if self.images.numel() <= KEPT else probes
+        self.last: dict[str, Variable] = {}
+        self.measured: tuple[Index, str, dict[str, Variable]] = ((), "", {})
+
+    @property
+    def members(self) -> dict[str, Variable]:
+        """What a run has several nets along: seeds, perhaps alpha."""
+        return {dim: self.curves[dim] for dim in self.curves["diverged_epoch"].dims}
+
+    @property
+    def moments(self) -> dict[str, Variable]:
+        """The axis of dynamics, with what else lies along it."""
+        steps, epochs = self.curves["snapshot_step"], self.curves["snapshot_epoch"]
+        return {
+            "snapshot": Variable(("snapshot",), np.arange(len(steps.values) + 1), "number of the snapshot", "1"),
+            "snapshot_step": steps._replace(values=np.concatenate([[0], steps.values])),
+            "snapshot_epoch": epochs._replace(values=np.concatenate([[0], epochs.values])),
+        }
+
+    def states(self, index: Index) -> list[Cell]:
+        """The net of a seed at initialisation and after training."""
+        diverged = bool(np.isfinite(self.curves["diverged_epoch"].values[index]))
+        trained = Cell("trained", self.settings["trained_weights"], fresh=False, there=not diverged)
+        return [Cell("init", "init", fresh=True), trained]
+
+    def snapshots(self, index: Index) -> list[Cell]:
+        """The net of a seed at initialisation and at its snapshots."""
+        taken = zip(self.curves["snapshot_step"].values, self.curves["snapshot_train_loss"].values[index], strict=True)
+        later = [Cell(f"step {s}", snapshot_state(s), fresh=False, there=bool(np.isfinite(loss))) for s, loss in taken]
+        return [Cell("init", "init", fresh=True), *later]
+
+    def over(
+        self,
+        cells: Callable[[Index], list[Cell]],
+        axis: Mapping[str, Variable],
+        measured: Callable[[Index, Cell], dict[str, Variable]],
+    ) -> dict[str, Variable]:
+        """Every net at every cell, as arrays with these dimensions first. axis: see `_stacked`."""
+        shape = self.curves["diverged_epoch"].values.shape
+        found = [measured(index, cell) for index in np.ndindex(shape) for cell in cells(index)]
+        return _stacked(found, self.members, axis)
+
+    def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> dict[str, Variable]:
+        """D, G, R of one net, or NaN where there is none."""
+        if not cell.there:
+            return _blank(self.last)
+        rule: Any = self.settings["batch_norm"]
+        # From the statistics alone the state would have to be guessed; here it is known. Early snapshots have running
+        # values that hardly left those of initialisation: one rule for all of them, or its change would look like R's.
+        by_batch = (cell.fresh or self.observable == "dynamics") and self.run["net"].get("pretrained") is None
+        rule = ("batch" if by_batch else "running") if rule == "auto" else rule
+        self.last = stability_variables(
+            self._net(index, cell, whole=layers is None),
+            self.images,
+            self.families,
+            self.magnitudes,
+            layers=layers,
+            batch_norm=rule,
+            estimator=self.settings["estimator"],
+            noise_matching=self.settings["noise_matching"],
+            draws=self.settings["draws"],
+            probes=self.probes,
+            seed=self.settings["seed"],
+        )
+        log.info("net at position %s, %s: R %s", index, cell.label, np.round(self.last["R"].values, 3).tolist())
+        return self.last
+
+    def hidden_layer(self, index: Index, cell: Cell) -> dict[str, Variable]:
+        """First-layer weights of a net with one hidden layer, and their compression."""
+        net = self.load(index, cell.weights)
+        layers = dict(net.named_children())
+        if not self.data.uninformative or "hidden" not in layers:
+            return {}
+        weight = layers["hidden"].get_parameter("weight").detach().cpu()
+        found = {
+            "hidden_weight": Variable(("neuron", "feature"), weight.numpy(), "first-layer weights w"),
+            "compression": Variable(
+                (), np.array(float(compression(weight, self.data.uninformative))), "compression λ of the weights"
+            ),
+        }
+        return found if cell.there else _blank(found)
+
+    def _net(self, index: Index, cell: Cell, whole: bool) -> torch.nn.Module:
+        """What is trained: f, or f − f₀ with α-scaling (the factor α cancels in D and G)."""
+        net = self.load(index, cell.weights)
+        if self.run["training"]["alpha"] is None or cell.fresh or not whole:
+            return net
+        return _Difference(net, self.load(index, "init"))
+
+    def load(self, index: Index, state: str) -> torch.nn.Module:
+        """The net of a member in this state."""
+        return load_net(self.run, self.data, self.weights, state, index, self.device)
+
+
+class _Flow(_Run):
+    """The nets of a run that followed a gradient flow, at its recorded times: states are numbers of these."""
+
+    def ended(self, index: Index) -> int:
+        """The last time that a net was recorded at."""
+        recorded = np.isfinite(self.curves["hidden_weight"].values[index][:, 0, 0])
+        return int(np.flatnonzero(recorded)[-1])
+
+    @property
+    def moments(self) -> dict[str, Variable]:
+        return {"time": self.curves["time"]}
+
+    def states(self, index: Index) -> list[Cell]:
+        there = not np.isfinite(self.curves["diverged_epoch"].values[index])
+        return [Cell("init", "0", fresh=True), Cell("trained", str(self.ended(index)), fresh=False, there=there)]
+
+    def snapshots(self, index: Index) -> list[Cell]:
+        times, last = self.curves["time"].values, self.ended(index)
+        return [Cell(f"t = {t:g}", str(min(k, last)), fresh=k == 0) for k, t in enumerate(times)]
+
+    def hidden_layer(self, index: Index, cell: Cell) -> dict[str, Variable]:
+        return {}  # among the curves
+
+    def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> dict[str, Variable]:
+        if self.measured[:2] != (index, cell.weights):  # a flow that has ended stays where it is
+            self.measured = index, cell.weights, super().stability(index, cell, layers)
+        return self.measured[2] if cell.there else _blank(self.measured[2])
+
+    def load(self, index: Index, state: str) -> torch.nn.Module:
+        at = (*index, 0 if state == "init" else int(state))
+        net = make_net(self.run["net"], self.data, self.run["training"]["loss"], seed=0)
+        first = torch.from_numpy(self.curves["hidden_weight"].values[at])
+        rest = {name.removeprefix("time/"): tensor[at] for name, tensor in self.weights.items()}
+        missing = (name for name in net.state_dict() if name not in rest)
+        net.load_state_dict({next(missing): first, **rest})
+        return net.to(self.device)
+
+
+class _Difference(torch.nn.Module):
+    """f − f₀. A module, so that both nets are held in the same mode when it is observed."""
+
+    def __init__(self, trained: torch.nn.Module, initial: torch.nn.Module) -> None:
+        super().__init__()
+        self.trained, self.initial = trained, initial
+
+    def forward(self, x: Tensor) -> Tensor:
+        difference: Tensor = self.trained(x) - self.initial(x)
+        return difference
+
+
+def _blank(cell: Mapping[str, Variable]) -> dict[str, Variable]:
+    """A measurement of a net that there is none of: coordinates stay, the rest is NaN."""
+    return {
+        name: v if v.dims == (name,) or name in _SHARED else v._replace(values=np.full_like(v.values, np.nan))
+        for name, v in cell.items()
+    }
+
+
+def _stacked(
+    cells: list[dict[str, Variable]], members: Mapping[str, Variable], axis: Mapping[str, Variable]
+) -> dict[str, Variable]:
+    """Cells in the order of members and then of the axis, as arrays with these dimensions first.
+
+    axis: its coordinate, with what else lies along it.
+    """
+    name, coordinate = next(iter(axis.items()))
+    stacked = {**members, **axis}
+    shape = (*(len(v.values) for v in members.values()), len(coordinate.values))
+    for key, first in cells[0].items():
+        if first.dims == (key,) or key in _SHARED:
+            stacked[key] = first
+            continue
+        values = np.stack([cell[key].values for cell in cells])
+        stacked[key] = first._replace(
+            dims=(*members, name, *first.dims), values=values.reshape(*shape, *values.shape[1:])
+        )
+    return stacked
+
+
+OBSERVABLES: dict[str, Callable[[_Run], dict[str, Variable]]] = {
+    "output": output,
+    "depth": depth,
+    "dynamics": dynamics,
+}

@@ -1,0 +1,134 @@
+"""How far a config is: what is done, runs, failed, diverged or is missing, by what lies in results/."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from relative_stability.core.store import read
+from relative_stability.jobs.finished import kept
+from relative_stability.jobs.joblogs import Failure, last_error, recent
+from relative_stability.plan.grid import Grid
+from relative_stability.plan.outputs import Sweep
+from relative_stability.plan.runs import FINISHED, RESULTS, Measurement, Run
+from relative_stability.training.lock import DEAD, lately_held
+
+STATES = ("done", "running", "failed", "diverged", "collapsed", "missing")
+SILENT = 600.0  # seconds without a word after which a measurement is taken for dead
+KILLED = "ended without a word: killed, or its node was lost"
+UNSTARTED = "did not start: another job of its group failed first, or .snakemake/slurm_logs says why"
+_DIGEST = re.compile(r"(?:^|\.)([0-9a-f]{10})\.log$")
+
+
+class State(NamedTuple):
+    """One of STATES, and what to know about it."""
+
+    word: str
+    note: str = ""
+    log: str = ""
+
+
+def state(run: Run, measurements: list[Measurement]) -> State:
+    """Of a run with what is measured on it."""
+    jobs: list[Run | Measurement] = [run, *measurements]
+    for job in jobs:
+        if _there(job):
+            continue
+        log = _log(job)
+        if job is run and lately_held(Path(run.checkpoints)):
+            return State("running")
+        if log is None:
+            return State("missing", "trained, and not measured" if job is not run else "")
+        if log.stat().st_size == 0:
+            return State("failed", UNSTARTED, str(log))
+        if (error := last_error(log)) is not None:
+            return State("failed", error, str(log))
+        silent = time.time() - log.stat().st_mtime
+        return State("running") if silent < (DEAD if job is run else SILENT) else State("failed", KILLED, str(log))
+    return _ended(run)
+
+
+def _log(job: Run | Measurement) -> Path | None:
+    """What has been said of a job: by itself, or by the pack that works on it, whose log waits under a second name."""
+    logs = [log for log in (kept(job.log, FINISHED), Path(job.log)) if log.is_file()]
+    return max(logs, key=lambda log: log.stat().st_size > 0, default=None)
+
+
+def _there(job: Run | Measurement) -> bool:
+    return all(Path(file).is_file() or kept(file, FINISHED).is_file() for file in job.files)
+
+
+def _ended(run: Run) -> State:
+    """Of a run that is done: whether its seeds are of use."""
+    path = run.curves if Path(run.curves).is_file() else str(kept(run.curves, FINISHED))
+    variables, _ = read(path, remade_by="train", only=("seed", "diverged_epoch", "collapsed"))
+    seeds = variables["seed"].values
+    for word, gone in (
+        ("diverged", np.isfinite(variables["diverged_epoch"].values)),
+        ("collapsed", variables["collapsed"].values),
+    ):
+        gone = gone.reshape(len(seeds), -1).any(1)
+        if gone.any():
+            return State(word, f"seeds {', '.join(str(seed) for seed in seeds[gone])}", run.log)
+    return State("done")
+
+
+def states(sweep: Sweep) -> list[tuple[Run, State]]:
+    """Of each run of a sweep, in its order."""
+    measured: dict[str, tuple[Run, list[Measurement]]] = {}
+    for m in sweep.measurements:
+        measured.setdefault(m.run.digest, (m.run, []))[1].append(m)
+    return [(run, state(run, measurements)) for run, measurements in measured.values()]
+
+
+def table(sweep: Sweep) -> str:
+    """A sweep as text: datasets and nets in rows, P in columns; below, each run that has failed or is of no use."""
+    from tabulate import tabulate
+
+    found = states(sweep)
+    cells: dict[tuple[str, str], dict[int, Counter[str]]] = {}
+    for run, now in found:
+        row = cells.setdefault((run.dataset.name, run.net), {})
+        row.setdefault(run.P, Counter())[now.word] += 1
+    columns = sorted({run.P for run, _ in found})
+    rows = [[*names, *(_cell(row.get(P, Counter())) for P in columns)] for names, row in cells.items()]
+    total = Counter(now.word for _, now in found)
+    lines = [f"sweep {sweep.name}: {_words(total)} of {len(found)} runs"]
+    lines.append(tabulate(rows, ["dataset", "net", *(f"P = {P}" for P in columns)], tablefmt="simple"))
+    lines += [f"{now.word}: {Failure(run.place, now.note, now.log)}" for run, now in found if now.log]
+    return "\n".join(lines)
+
+
+def _words(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[word]} {word}" for word in STATES if counts[word])
+
+
+def _cell(counts: Counter[str]) -> str:
+    return next(iter(counts)) if len(counts) == 1 else _words(counts)
+
+
+def failures(grid: Grid, since: float) -> list[Failure]:
+    """Jobs of a config that have failed since a moment, in seconds of the epoch."""
+    return list(_failures(grid, since))
+
+
+def _failures(grid: Grid, since: float) -> Iterator[Failure]:
+    for log in [*recent(Path(RESULTS, "logs"), since), *recent(Path(FINISHED), since)]:
+        match = _DIGEST.search(log.name)
+        job: Any = grid.by_digest.get(match[1]) if match else None
+        known = isinstance(job, Run | Measurement)
+        if match and (job is None or (known and _there(job))):
+            continue
+        if isinstance(job, Measurement) and not _there(job.run):
+            continue
+        if known and log != _log(job):
+            continue
+        what = f"{type(job).__name__.lower()} {job.place}" if known else str(log.relative_to(RESULTS).with_suffix(""))
+        if (error := last_error(log)) is not None:
+            yield Failure(what, error, str(log))
+        elif known:
+            yield Failure(what, KILLED if log.stat().st_size else UNSTARTED, str(log))

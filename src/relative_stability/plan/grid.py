@@ -1,0 +1,276 @@
+"""From a config to its grid: datasets, runs, measurements, sweeps and figures, each checked and laid out once."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from relative_stability.core.errors import InputError, nearest
+from relative_stability.core.store import as_json, read_attributes
+from relative_stability.datasets import SOURCES, Facts, data_root, facts
+from relative_stability.jobs import resources
+from relative_stability.jobs.shared_process import Pack, packed
+from relative_stability.perturbations import DISPLACING, GEOMETRIC
+from relative_stability.plan import checks
+from relative_stability.plan.config import Schema, check_config, merged
+from relative_stability.plan.outputs import Claims, Explorer, Figure, Report, Sweep
+from relative_stability.plan.runs import Dataset, Measurement, Run
+from relative_stability.plan.seeds import parse_seeds, seed_ranges
+
+FLOW = "gradient_flow"
+OF_FLOW_ALONE = ("tolerance", "first_time", "max_time")
+OF_FLOW = ("optimizer", "loss", "snapshots", *OF_FLOW_ALONE)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Everything that a config asks for. `by_digest` finds what a path in it belongs to."""
+
+    device: str
+    engine: Mapping[str, Any]  # how to train, see training.run.Execution
+    data_root: str
+    sweeps: Sequence[Sweep]
+    figures: Sequence[Figure]
+    claims: Claims
+    explorer: Explorer
+    report: Report
+    warnings: Sequence[str]
+    by_digest: Mapping[str, Any] = field(repr=False)
+    packs: Mapping[str, Pack] = field(repr=False)  # by the digest of each run in one
+
+    def sweep(self, name: str) -> Sweep:
+        """A sweep by name."""
+        found: Sweep = _named(name, self.sweeps, "sweep")
+        return found
+
+    def figure(self, name: str) -> Figure:
+        """A figure by name."""
+        found: Figure = _named(name, self.figures, "figure")
+        return found
+
+    @property
+    def how(self) -> str:
+        """How to train, whatever the run; no part of any digest."""
+        return as_json({"device": self.device, "engine": self.engine, "data_root": self.data_root})
+
+    @property
+    def published(self) -> list[Sweep | Figure | Claims]:
+        """All that is shown in the end, under names without digests."""
+        return [*self.sweeps, *self.figures, self.claims]
+
+    @property
+    def marks(self) -> list[str]:
+        """The mark of each of these, and of the pages."""
+        return [result.mark for result in (*self.published, self.explorer, self.report)]
+
+    def find(self, digest: str) -> Any:
+        """The dataset, run or measurement with this digest. Raises InputError where this config has none."""
+        if digest not in self.by_digest:
+            raise InputError(f"no result of this config has the digest {digest!r}; it was made by another config")
+        return self.by_digest[digest]
+
+    def pack(self, digest: str) -> Pack | None:
+        """The pack that makes a run or measurement; one that is there already depends on none."""
+        found = self.find(digest)
+        run = found.run if isinstance(found, Measurement) else found
+        pack = self.packs.get(run.digest)
+        return None if pack is None or all(Path(file).is_file() for file in found.files) else pack
+
+    def pack_marks(self, digest: str) -> list[str]:
+        """What the job of a packed run or measurement waits for."""
+        pack = self.pack(digest)
+        return [] if pack is None else [pack.mark]
+
+    def needs(self, digest: str, attempt: int = 1) -> "Needs":
+        """What to ask a cluster for, for a run, a measurement or a pack; more with each attempt."""
+        found, gpu = self.find(digest), int(self.device != "cpu")
+        if isinstance(found, Pack):
+            estimate = found.estimate(self.device)
+        elif self.pack(digest) is not None:
+            return TAKING
+        elif isinstance(found, Measurement):
+            estimate = resources.measuring(found, self.device)
+        else:
+            estimate = resources.training(found, self.device)
+        return Needs(gpu, estimate.mem_mb(attempt), estimate.runtime(attempt))
+
+
+class Needs(NamedTuple):
+    """GPUs, memory, and minutes."""
+
+    gpu: int
+    mem_mb: int
+    runtime: int
+
+
+TAKING = Needs(0, 500, 0)  # what a pack has finished, inside its job and its time
+
+
+def _named(name: str, items: Sequence[Any], what: str) -> Any:
+    known = {item.name: item for item in items}
+    if name not in known:
+        raise InputError(f"{what} {name!r} is not in this config; {nearest(name, known)}")
+    return known[name]
+
+
+def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
+    """Check a config and lay out its grid. Raises InputError with one sentence for whatever is wrong."""
+    config = check_config(raw, schema)
+    warnings: list[str] = []
+    root = data_root(config["data_root"])
+    datasets = {name: _dataset(name, entry, schema, root) for name, entry in config["datasets"].items()}
+    runs: dict[str, Run] = {}
+    sweeps = [_sweep(name, entry, config, datasets, schema, runs, warnings) for name, entry in config["sweeps"].items()]
+    half = [sweep for sweep in sweeps if sweep.missing]
+    warnings += [f"sweeps.{s.name}: {s.missing} of {s.planned} nets are not there yet" for s in half]
+    sweeps = [sweep for sweep in sweeps if sweep.measurements]
+    if not sweeps:
+        raise InputError("partial: no run of any sweep is there yet; run snakemake without it first")
+    checks.check_pretrained(runs.values(), root)
+    checks.check_engine(config["engine"], runs.values())
+    named = {sweep.name: sweep for sweep in sweeps}
+    figures = []
+    for name, entry in config["figures"].items():
+        there = [named[sweep] for sweep in entry["sweep"] if sweep in named]
+        try:
+            figures.append(Figure(name, entry["kind"], there, entry["select"], entry["size"]))
+            checks.check_figure(figures[-1])
+        except InputError as error:
+            if not config["partial"]:
+                raise
+            warnings.append(f"{error}; figure {name} is left out")
+            figures.pop()
+    measurements = [m for sweep in sweeps for m in sweep.measurements]
+    packs = packed(measurements, config["device"], config["pack_minutes"])
+    everything = [*datasets.values(), *runs.values(), *measurements, *packs.values()]
+    by_digest = {item.digest: item for item in everything}
+    claims = Claims(sweeps)
+    return Grid(
+        device=config["device"],
+        engine=config["engine"],
+        data_root=str(root),
+        sweeps=sweeps,
+        figures=figures,
+        claims=claims,
+        explorer=Explorer(sweeps),
+        report=Report(claims, figures, raw),
+        warnings=list(dict.fromkeys(warnings)),
+        by_digest=by_digest,
+        packs=packs,
+    )
+
+
+def read_grid(path: Path, schema: Schema) -> Grid:
+    """The grid of a config file. Raises InputError, naming the file, for whatever is wrong."""
+    import yaml
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give configs such as config/*.yaml")
+    try:
+        return build_grid(yaml.safe_load(path.read_text(encoding="utf-8")), schema)
+    except (InputError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _dataset(name: str, entry: Mapping[str, Any], schema: Schema, root: Path) -> Dataset:
+    source = entry["source"]
+    options = {key: value for key, value in entry.items() if key != "source"}
+    digested = {"source": source, **schema.digested(options, schema.part("datasets", source))}
+    dataset = Dataset(name, digested)
+    if SOURCES[source].scanned and Path(dataset.path).is_file():
+        # Once prepared, raw pictures may be elsewhere, and nobody waits for a walk through them.
+        return replace(dataset, facts=Facts(**json.loads(read_attributes(dataset.path, remade_by="prepare")["facts"])))
+    try:
+        return replace(dataset, facts=facts(source, root, **options))
+    except InputError as error:
+        raise InputError(f"datasets.{name}: {error}") from None
+
+
+def _sweep(
+    name: str,
+    entry: Mapping[str, Any],
+    config: Mapping[str, Any],
+    datasets: Mapping[str, Dataset],
+    schema: Schema,
+    runs: dict[str, Run],
+    warnings: list[str],
+) -> Sweep:
+    where = f"sweeps.{name}"
+    stability = schema.check(
+        merged(config["stability"], entry["stability"]), schema.part("stability"), f"{where}.stability"
+    )
+    seeds = seed_ranges(entry["seeds"])
+    measurements, flows = [], set()
+    for dataset, net in product(entry["datasets"], entry["nets"]):
+        data, options = datasets[dataset], config["nets"][net]
+        training = schema.check(
+            merged(config["training"], entry["training"], options["training"]),
+            schema.part("training"),
+            f"{where}.training",
+        )
+        flows.add(training["optimizer"] == FLOW)
+        checks.check_flow(where, data, net, options, training, entry["observables"], mixed=len(flows) > 1)
+        checks.check_net(where, data, net, options["architecture"], training)
+        warnings += [f"{where}: {sentence}" for sentence in checks.check_training(where, data, entry["P"], training)]
+        checks.check_batches(where, net, options["architecture"], entry["P"], training)
+        checks.check_observables(where, entry["observables"], training)
+        warnings += [f"{where}: {sentence}" for sentence in checks.check_stability(where, data, stability)]
+        architecture = {key: value for key, value in options.items() if key not in ("architecture", "training")}
+        net_options = {
+            "architecture": options["architecture"],
+            **schema.digested(architecture, schema.part("nets", options["architecture"])),
+        }
+        observables = {name: _settings(stability, name, schema, training) for name in entry["observables"]}
+        training = _training(training, schema)
+        for P, seed_range in product(sorted(entry["P"]), seeds):
+            run = Run(data, net, net_options, training, P, seed_range)
+            run = runs.setdefault(run.curves, run)  # sweeps may share runs; a shared run is one
+            measurements += [Measurement(run, settings, name) for name, settings in observables.items()]
+    if not config["partial"]:
+        return Sweep(name, measurements)
+    there = _there(measurements)
+    planned = _nets(measurements)
+    return Sweep(name, there, planned - _nets(there), planned)
+
+
+def _there(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Of a sweep that is half done, what is there of runs whose output has been measured."""
+    found = [m for m in measurements if Path(m.path).is_file() and Path(m.run.curves).is_file()]
+    whole = {m.run.digest for m in found if m.observable == "output"}
+    return [m for m in found if m.run.digest in whole]
+
+
+def _nets(measurements: Sequence[Measurement]) -> int:
+    """How many nets they are measured on."""
+    runs = {m.run.digest: m.run for m in measurements}.values()
+    # A gradient flow has a net for every alpha.
+    alphas = [len(run.training["alpha"]) if run.training["optimizer"] == FLOW else 1 for run in runs]
+    return sum(len(parse_seeds(run.seeds)) * count for run, count in zip(runs, alphas, strict=True))
+
+
+def _training(training: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Training options that bear on the optimiser: a gradient flow has no learning rate, and nothing else its times."""
+    if training["optimizer"] == FLOW:
+        alpha = training["alpha"]
+        return {
+            **{key: training[key] for key in OF_FLOW},
+            "alpha": sorted(alpha if isinstance(alpha, list) else [alpha]),
+        }
+    digested = schema.digested(training, schema.part("training"))
+    return {key: value for key, value in digested.items() if key not in OF_FLOW_ALONE}
+
+
+def _settings(
+    stability: Mapping[str, Any], observable: str, schema: Schema, training: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Stability settings that bear on this observable: displacements leave a measurement in a subspace alone."""
+    family = stability["perturbation"]
+    idle = {"magnitude" if family in DISPLACING else "displacement"}
+    idle |= set() if family == "diffeomorphism" else {"cut", "modes"}
+    idle |= set() if family in GEOMETRIC else {"interpolation"}
+    idle |= set() if observable == "depth" else {"layers"}
+    idle |= {"trained_weights"} if training["optimizer"] == FLOW else set()
+    digested = schema.digested(stability, schema.part("stability"))
+    return {key: value for key, value in digested.items() if key not in idle}

@@ -1,0 +1,234 @@
+"""The stage `collect` on files of runs: what it takes from the former sweep equals what it would read."""
+
+import copy
+import json
+import os
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+
+from relative_stability import InputError
+from relative_stability.analysis import former
+from relative_stability.core.store import read, write
+from relative_stability.jobs import stages
+from relative_stability.plan.grid import build_grid
+from tests.runs import make_runs
+
+BASE = {
+    "datasets": {"digits": {"image_size": 12}, "large": {"source": "digits"}, "stripe": {"dimension": 3}, "wide": {"source": "stripe", "dimension": 5}},
+    "nets": {"few": {"architecture": "one_hidden", "width": 4}, "many": {"architecture": "one_hidden", "width": 7}},
+    "training": {"steps": 40, "batch_size": 16, "evaluations": 12},
+}  # fmt: skip
+INSIDE = {
+    "datasets": ["digits"], "nets": ["fc", "lenet"], "P": [64, 300], "seeds": ["0-1", "4-5"],
+    "observables": ["output", "depth", "dynamics"], "training": {"snapshots": 9},
+    "stability": {"cut": [5, 3], "displacement": [1.2, 0.6]},
+}  # fmt: skip
+LINEAR = {
+    "datasets": ["stripe"], "nets": ["few"], "P": [16, 64], "seeds": ["0-1"], "training": {"loss": "hinge"},
+    "stability": {"perturbation": "subspace", "magnitude": [0.3, 1]},
+}  # fmt: skip
+OUT, FORMER = "results/sweeps/s.nc", "results/.collected/s.nc"
+
+
+def fails(run, seed):
+    return {(16, 1): "diverged", (64, 0): "diverged", (64, 4): "collapsed"}.get((run.P, seed), "")
+
+
+@pytest.fixture
+def swept(schema, tmp_path, monkeypatch):
+    """A function from a sweep of a config, and changes of the config, to the sweep with all its files made."""
+    monkeypatch.chdir(tmp_path)
+
+    def made(entry, torch_version="2.8", **config):
+        raw = {**copy.deepcopy(BASE), **config, "sweeps": {"s": entry}}
+        sweep = build_grid(raw, schema).sweeps[0]
+        missing = [m for m in sweep.measurements if not Path(m.path).exists()]
+        make_runs(missing, fails, torch_version)
+        for path in (path for m in missing for path in (m.path, m.run.curves)):
+            os.utime(path, (1, 1))  # long before any sweep
+        return sweep
+
+    return made
+
+
+def collect(sweep, former=FORMER):
+    """The sweep file, as bytes."""
+    Path(OUT).unlink(missing_ok=True)  # as Snakemake does
+    stages.collect(json.loads(sweep.json), json.loads(sweep.runs_json), sweep.mark, OUT, former)
+    return Path(OUT).read_bytes()
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Names of the files that are read from now on."""
+    names, real = [], netCDF4.Dataset
+
+    def spied(path, mode="r", **options):
+        if mode == "r":
+            names.append(str(path))
+        return real(path, mode, **options)
+
+    monkeypatch.setattr(netCDF4, "Dataset", spied)
+    return names
+
+
+def files(measurements):
+    return {path for m in measurements for path in (m.path, m.run.curves)}
+
+
+@pytest.mark.parametrize(
+    ("entry", "changes"),
+    [
+        (INSIDE, {"P": [16, 64, 300]}),  # with more records, and a seed that diverged
+        (INSIDE, {"P": [300]}),  # with fewer
+        (INSIDE, {"seeds": ["0-1", "2", "4-5"]}),
+        (INSIDE, {"nets": ["cnn", "fc", "lenet"]}),
+        (INSIDE, {"nets": ["lenet", "fc"]}),
+        (INSIDE, {"nets": ["fc"]}),  # with fewer layers
+        (INSIDE, {"datasets": ["large", "digits"]}),
+        (INSIDE, {"observables": ["output"]}),
+        (INSIDE, {"stability": {"cut": [5, 3], "displacement": [1.2]}}),
+        (INSIDE, {"training": {"snapshots": 3}}),
+        (LINEAR, {"datasets": ["stripe", "wide"], "nets": ["many", "few"]}),  # with more features and neurons
+        (LINEAR, {"nets": ["fc", "few"]}),  # some with hidden weights
+    ],
+    ids=["P", "fewer P", "seeds", "net", "order", "fewer nets", "dataset", "observables", "settings", "snapshots", "linear", "some"],
+)  # fmt: skip
+def test_what_is_added_removed_or_changed_gives_what_reading_everything_gives(swept, entry, changes):
+    """There and back, twice."""
+    one, other = swept(entry), swept({**entry, **changes}, torch_version="2.9")
+    scratch = [collect(sweep, former="") for sweep in (one, other)]
+    assert scratch[0] != scratch[1]
+    for sweep, expected in zip((one, other, one, other), scratch * 2, strict=True):
+        assert collect(sweep) == expected
+
+
+def test_an_attribute_stands_where_it_is_true_of_all_runs_and_what_made_them_is_named_in_full(swept):
+    one, other = swept(LINEAR), swept({**LINEAR, "P": [16, 32, 64]}, torch_version="2.9")
+    for sweep, expected in ((one, "2.8"), (other, "2.8, 2.9"), (one, "2.8")):
+        collect(sweep)
+        made = read(OUT)[1]
+        assert (made["torch_version"], made["device"], made["training_device"]) == (expected, "cpu", "cpu")
+        assert "wall_time_s" not in made and made["images"]
+
+
+def test_replaced_runs_are_read_and_all_others_taken(swept, opened):
+    one, other = swept(INSIDE), swept(INSIDE, nets={**BASE["nets"], "fc": {"training": {"learning_rate": 0.02}}})
+    scratch = collect(other, former="")
+    collect(one)
+    opened.clear()
+    assert collect(other) == scratch
+    assert set(opened) == {FORMER} | files(m for m in other.measurements if m.run.net == "fc")
+
+
+def test_a_run_that_is_added_is_the_only_one_that_is_read(swept, opened):
+    collect(swept(INSIDE))
+    opened.clear()
+    sweep = swept({**INSIDE, "nets": ["fc", "lenet", "cnn"], "seeds": ["0-1", "4-5"]})
+    collect(sweep)
+    new = files(m for m in sweep.measurements if m.run.net == "cnn")
+    assert sorted(opened) == sorted({FORMER} | new)
+    opened.clear()
+    collect(sweep)
+    assert opened == [FORMER]
+
+
+def test_a_run_that_was_made_again_is_read_again(swept, opened):
+    """Its digest is the same, and its numbers need not be: another device rounds otherwise."""
+    sweep = swept(INSIDE)
+    collect(sweep)
+    path = sweep.measurements[0].path
+    variables, attributes = read(path)
+    variables["D"] = variables["D"]._replace(values=variables["D"].values * (1 + 1e-12))
+    write(path, variables, attributes)
+    opened.clear()
+    after = collect(sweep)
+    run = files(m for m in sweep.measurements if m.run == sweep.measurements[0].run)
+    assert set(opened) == {FORMER} | run
+    assert after == collect(sweep, former="")
+
+
+def spoilt(kind):
+    """The former sweep, made useless."""
+    variables, attributes = read(FORMER)
+    request, parts = json.loads(attributes["request"]), json.loads(attributes[former.PARTS])
+    if kind in ("cut", "empty", "other"):
+        whole = Path(FORMER).read_bytes()
+        content = {"cut": whole[: len(whole) // 2], "empty": b"", "other": b"not a result\n" * 20}[kind]
+        Path(FORMER).write_bytes(content)
+        return
+    if kind == "version":
+        request["version"] -= 1
+    elif kind == "code":
+        parts["code"] = "0"
+    elif kind == "runs":
+        parts["of"] = {}
+    elif kind == "sizes":
+        parts["heads"][0]["sizes"]["record"] = 1000
+    elif kind == "variables":
+        del variables["R"]
+    if kind in ("version", "code"):
+        variables["D"] = variables["D"]._replace(values=variables["D"].values * 2)  # to be seen if it were taken
+    others = {} if kind == "plain" else {former.PARTS: "{" if kind == "words" else json.dumps(parts)}
+    attributes = {key: value for key, value in attributes.items() if key != former.PARTS}
+    write(FORMER, variables, {**attributes, "request": json.dumps(request), **others})
+
+
+@pytest.mark.parametrize(
+    "kind", ["cut", "empty", "other", "version", "code", "runs", "sizes", "variables", "plain", "words"]
+)
+def test_a_former_sweep_that_is_of_no_use_is_ignored(swept, kind):
+    sweep = swept(INSIDE)
+    scratch = collect(sweep)
+    spoilt(kind)
+    assert collect(sweep) == scratch
+    assert Path(FORMER).samefile(OUT)
+
+
+def test_where_files_have_one_name_only_every_run_is_read(swept, opened, monkeypatch):
+    def refused(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    sweep = swept(LINEAR)
+    scratch = collect(sweep)
+    opened.clear()
+    assert collect(sweep) == scratch
+    assert set(opened) == files(sweep.measurements)
+
+
+@pytest.mark.parametrize(("which", "rule"), [("curves", "train"), ("stability", "measure")])
+def test_a_broken_file_of_a_new_run_is_named_with_the_rule_that_remakes_it(swept, which, rule):
+    collect(swept(LINEAR))
+    sweep = swept({**LINEAR, "P": [16, 32, 64]})
+    new = next(m for m in sweep.measurements if m.run.P == 32)
+    path = {"curves": new.run.curves, "stability": new.path}[which]
+    variables, attributes = read(path)
+    write(path, variables, {**attributes, "digest": "0"})
+    with pytest.raises(InputError, match=f"{path} is not .*its digest is 0.*rule {rule} remakes it"):
+        collect(sweep)
+    Path(path).unlink()
+    with pytest.raises(InputError, match=f"{path} is not a complete result file .*rule {rule} remakes it"):
+        collect(sweep)
+    assert not Path(OUT).exists() and Path(FORMER).exists()
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-15, 1.1])
+def test_what_runs_share_may_differ_by_rounding_alone(swept, factor):
+    """Then nothing is taken from the file, as what each of them said is lost."""
+    sweep = swept(INSIDE)
+    path = sweep.measurements[0].path
+    variables, attributes = read(path)
+    moved = variables["rms_displacement"]
+    write(path, {**variables, "rms_displacement": moved._replace(values=moved.values * factor)}, attributes)
+    if factor > 1.01:
+        with pytest.raises(InputError, match=r"rms_displacement is .* their files do not belong together"):
+            collect(sweep)
+        return
+    scratch = collect(sweep)
+    assert former.PARTS not in read(OUT)[1]
+    np.testing.assert_array_equal(read(OUT)[0]["rms_displacement"].values[0], moved.values)
+    assert collect(sweep) == scratch
