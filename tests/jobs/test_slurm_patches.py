@@ -51,7 +51,9 @@ def test_a_job_is_submitted_once_the_controller_answers(tmp_path, monkeypatch, c
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)
     waits = []
-    monkeypatch.setattr(slurm_patches.time, "sleep", lambda s: waits.append(s) or (tmp_path / "answers").touch())
+    # The module's own clock alone: threads of other tests may be sleeping.
+    clock = SimpleNamespace(sleep=lambda s: waits.append(s) or (tmp_path / "answers").touch())
+    monkeypatch.setattr(slurm_patches, "time", clock)
     submitted = []
     slurm_patches._once_it_answers(lambda self, job: submitted.append((job, len(waits))))(
         SimpleNamespace(logger=logging.getLogger("executor")), "job"
