@@ -66,8 +66,6 @@ def test_the_page_that_has_everything_is_made_once_and_again_when_something_chan
     config = yaml.safe_load((finished.path / "config/test.yaml").read_text())
     assert all(f'id="figure-{name}"' in page for name in config["figures"])
     assert page.count("data:image/png;base64") == len(config["figures"]) and "image_size: 12" in page
-    drawn = set(re.findall(r'text-anchor="middle">(\w+)<', page))
-    assert drawn == {"prepare", "train", "measure", "collect", "figure", "check_claims", "explorer", "report"}
     assert finished.jobs("config/test.yaml", "report") == {}
     with finished.edited("src/relative_stability/figures/pages/report.html.j2", "max-width: 70rem", "max-width: 60rem"):
         assert finished.jobs("config/test.yaml", "report") == {"report": 1}

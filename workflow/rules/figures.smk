@@ -63,13 +63,6 @@ rule report:
     params:
         request=lambda w: grid.report.json,
         stages=lambda w: grid.report.stages,
-        rules=lambda w: sorted(
-            {
-                (needed.rule.name, job.rule.name)
-                for job in workflow.dag.jobs
-                for needed in workflow.dag.dependencies[job]
-            }
-        ),
     message:
         "report"
     script:

@@ -1,8 +1,8 @@
 from relative_stability.core.logs import job_log
-from relative_stability.figures.pages import explorer
+from relative_stability.jobs import showing
 
 with job_log(snakemake.log[0], "explorer"):
-    explorer.write(
+    showing.explorer(
         mark=snakemake.input.marks[0],
         digests=snakemake.params.digests,
         sweeps=[str(path) for path in snakemake.input.sweeps],

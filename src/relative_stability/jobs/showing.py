@@ -1,4 +1,4 @@
-"""The stages that show what the others made, one function each: figures, films, claims."""
+"""The stages that show what the others made, one function each: figures, films, claims, pages."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,3 +57,23 @@ def claims(request: Request, digests: Sequence[str], mark: str, sweeps: Sequence
     settle(mark)
     write_text(table, to_csv(rows))
     write_text(page, to_markdown(rows, datasets))
+
+
+def report(request: Request, mark: str, out: str, **files: Any) -> None:
+    """The report as HTML. files: see `figures.pages.report.report`."""
+    from relative_stability.core.store import write_text
+    from relative_stability.figures.pages import report as page
+
+    text = page.report(request, **files)
+    settle(mark)
+    write_text(out, text)
+
+
+def explorer(mark: str, out: str, **files: Any) -> None:
+    """The explorer as HTML. files: see `figures.pages.explorer.explorer`."""
+    from relative_stability.core.store import write_text
+    from relative_stability.figures.pages import explorer as page
+
+    text = page.explorer(**files)
+    settle(mark)
+    write_text(out, text)

@@ -234,7 +234,7 @@ class Report(_Published):
     def request(self) -> Request:  # type: ignore[override]
         return {
             "stage": "report",
-            "code": source_digest("figures/pages/report", "figures/pages/rulegraph", suffixes=(".py", ".html.j2")),
+            "code": source_digest("figures/pages/report", suffixes=(".py", ".html.j2")),
             "claims": self.claims.digest,
             "figures": [{"name": f.name, "kind": f.kind, "digest": f.digest, "facts": f.facts} for f in self.figures],
             "config": dict(self.config),

@@ -15,7 +15,6 @@ from relative_stability.analysis.claims.diffeomorphisms import RULES, check, lef
 from relative_stability.core.store import write_dataset
 from relative_stability.figures import draw
 from relative_stability.figures.pages.report import VERDICTS, caption, page, picture, stage
-from relative_stability.figures.pages.rulegraph import svg
 from tests.sweeps import made_up
 
 FACTS = {
@@ -59,12 +58,10 @@ def html(tmp_path_factory):
         pictures.append(picture(kind, kind, FACTS, folder / f"{kind}.png"))
     logs = [folder / name for name in ("a.log", "b.log", "never_ran.log")]
     stages = [stage("prepare", 1, []), stage("train", 3, logs)]
-    graph = svg([("prepare", "train"), ("train", "report")], {"train": 3})
     return page(
         folder / "claims.csv",
         pictures,
         stages,
-        graph,
         CONFIG,
         {"sweeps_commit": "abc"},
         RULES,
@@ -96,7 +93,7 @@ def test_every_claim_stands_there_with_its_verdict(html):
 def test_the_page_says_what_a_poor_sweep_lacks(poor, said, tmp_path):
     sweep = made_up(**poor)
     (tmp_path / "claims.csv").write_text(to_csv(check(sweep)), encoding="utf-8")
-    assert said in Parts(page(tmp_path / "claims.csv", [], [], "", {}, {}, RULES, {"made_up": left_out(sweep)})).text
+    assert said in Parts(page(tmp_path / "claims.csv", [], [], {}, {}, RULES, {"made_up": left_out(sweep)})).text
 
 
 def test_figures_are_inside_and_their_captions_say_of_which_runs(html):

@@ -12,9 +12,8 @@ from jinja2 import Environment, StrictUndefined
 
 from relative_stability.analysis.sweep import at_reference, magnitude_axis, open_sweep
 from relative_stability.core.errors import InputError
-from relative_stability.core.store import expect, open_dataset, write_text
+from relative_stability.core.store import expect, open_dataset
 from relative_stability.figures.style import net_style
-from relative_stability.plan.marks import settle
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,21 +30,13 @@ SMALL = 64  # pixels; of larger images there is one sample, or the page would be
 SMALLEST = 5  # pixels of images that can be deformed to some use
 
 
-def write(
-    mark: str,
-    digests: Sequence[str],
-    sweeps: Sequence[str],
-    datasets: Sequence[tuple[str, str]],
-    out: str,
-) -> None:
-    """The page as a file. digests: of the sweeps; datasets: names, and files as the stage `prepare` stores them."""
+def explorer(digests: Sequence[str], sweeps: Sequence[str], datasets: Sequence[tuple[str, str]]) -> str:
+    """The page, from files. digests: of the sweeps; datasets: names, and files as the stage `prepare` stores them."""
     opened = [open_sweep(path) for path in sweeps]
     for path, sweep, digest in zip(sweeps, opened, digests, strict=True):
         expect(path, sweep.attrs, digest, remade_by="collect")
     pictures = {name: deformed(open_dataset(path, "prepare")) for name, path in datasets}
-    text = page({"sweeps": [described(sweep) for sweep in opened], "pictures": pictures})
-    settle(mark)
-    write_text(out, text)
+    return page({"sweeps": [described(sweep) for sweep in opened], "pictures": pictures})
 
 
 def described(sweep: "xr.Dataset") -> dict[str, Any]:

@@ -15,11 +15,8 @@ from relative_stability.analysis.claims.verdicts import SIGNS
 from relative_stability.analysis.parts import MADE_BY
 from relative_stability.analysis.sweep import open_sweep
 from relative_stability.core.provenance import software
-from relative_stability.core.store import write_text
 from relative_stability.core.used import Used, all_in
 from relative_stability.figures import AT_LARGEST_P, KINDS, shows
-from relative_stability.figures.pages.rulegraph import svg
-from relative_stability.plan.marks import settle
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,28 +44,21 @@ class Stage(NamedTuple):
     longest: int
 
 
-def write(
+def report(
     request: Mapping[str, Any],
-    mark: str,
     claims: str,
     figures: Sequence[str],
     sweeps: Sequence[str],
     stages: Sequence[tuple[str, int, Sequence[str]]],
-    rules: Sequence[tuple[str, str]],
-    out: str,
-) -> None:
-    """The page as a file. request: of `Report`; figures: its pictures, in its order; stages: of `Report`;
-    rules: which rule needs which, see `rulegraph`.
-    """
+) -> str:
+    """The page, from files. request: of `Report`; figures: its pictures, in its order; stages: of `Report`."""
     entries = request["figures"]
     pictures = [picture(e["name"], e["kind"], e["facts"], Path(p)) for e, p in zip(entries, figures, strict=True)]
     timed = [stage(name, count, map(Path, logs)) for name, count, logs in stages]
     opened = [open_sweep(sweep) for sweep in sweeps]
     missing = {str(sweep.attrs["sweep"]): [_plain(sentence) for sentence in left_out(sweep)] for sweep in opened}
-    settle(mark)
     made = {f"sweeps_{name}": value for name, value in makers(opened).items()}
-    graph = svg(rules, {s.name: s.results for s in timed})
-    write_text(out, page(Path(claims), pictures, timed, graph, request["config"], made, _plain(RULES), missing))
+    return page(Path(claims), pictures, timed, request["config"], made, _plain(RULES), missing)
 
 
 def makers(sweeps: Iterable["xr.Dataset"]) -> dict[str, str]:
@@ -123,14 +113,13 @@ def page(
     claims: Path,
     pictures: Sequence[Picture],
     stages: Sequence[Stage],
-    graph: str,
     config: Mapping[str, Any],
     made: Mapping[str, str],
     rules: str,
     missing: Mapping[str, Sequence[str]],
 ) -> str:
-    """The page. claims: the table as CSV; graph: of `rulegraph.svg`; made: what made the sweeps; rules: of the
-    verdicts; missing: see `left_out`, by sweep.
+    """The page. claims: the table as CSV; made: what made the sweeps; rules: of the verdicts; missing: see `left_out`,
+    by sweep.
     """
     with claims.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -149,7 +138,6 @@ def page(
         missing=missing,
         pictures=pictures,
         stages=stages,
-        graph=graph,
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
         made={**software(), **made},
     )
