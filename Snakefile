@@ -9,7 +9,7 @@
 # A digest stands for everything that made a file, so its name says how fresh it is. A file without one has a mark in
 # results/.requests that has, and is made anew where that is newer. The config: profiles/default, or --configfile.
 
-from pathlib import Path
+import sys
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -23,9 +23,8 @@ from relative_stability.plan.grid import build_grid
 from relative_stability.plan.marks import ask
 
 try:
-    grid = build_grid(
-        config, Schema(Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
-    )
+    schema = Schema(f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
+    grid = build_grid(config, schema, sys.argv)
     if workflow.is_main_process:
         ask(grid.marks)
 except InputError as error:

@@ -72,7 +72,7 @@ def changed(path, value):
         ("training.learning_rate", -1, r"training\.learning_rate = -1 is refused: more than 0 is needed"),
         ("training.optimizer", "sdg", r"training\.optimizer: 'sdg' is unknown; did you mean 'sgd'\?"),
         ("sweeps.default.P", 32, r"sweeps\.default\.P = 32 is refused: a list is needed"),
-        ("sweeps.default.seeds", 1.5, r"seeds = 1\.5 is refused: it says: A range such as 0-3"),
+        ("sweeps.default.seeds", 1.5, r"seeds = 1\.5 is refused: it says: A range such as 0-7"),
         ("nets", {"fc": 3}, r"nets\.fc = 3 is refused: a mapping of keys to values is needed"),
         ("nets", {"a b": {}}, r"nets = 'a b' is refused: a name of letters"),
         ("nets.fc.architecture", ["x"], r"nets\.fc: architecture \['x'\] is unknown; known: alexnet"),
@@ -80,6 +80,8 @@ def changed(path, value):
         ("training.learning_rate", math.inf, r"training\.learning_rate = inf is refused: a finite number"),
         ("datasets", {"digits": {"image_size": 8}, "x": {"source": {}}}, r"datasets\.x: source \{\} is unknown; known: cifar10"),
         ("sweeps.default.seeds", "0-99999999999999", r"seeds below 2147483648 are needed"),
+        ("sweeps.default.seeds", "0-2000000000", r"seeds '0-2000000000' is refused: a range of at most 100000 seeds"),
+        ("seeds_per_job", 0, r"seeds_per_job = 0 is refused: 1 or more is needed"),
         ("figures.neurons", {"sweep": "default"}, r"figures\.neurons: neurons needs a sweep of gradient flows"),
         ("figures.depth", {"sweep": "default"}, r"figures\.depth: depth is not measured in sweep 'default'; add it to its"),
         ("datasets", {"digits": {"greyscale": True}}, r"datasets\.digits: key 'greyscale' is unknown; did you mean 'grey'\?"),
@@ -313,8 +315,8 @@ def test_schema_is_strict_and_every_option_is_described(schema):
 
 def test_seed_ranges():
     assert list(parse_seeds("2-4")) == [2, 3, 4]
-    assert seed_ranges(["4-7", "0-3", 9]) == ["0-3", "4-7", "9"]
-    assert seed_ranges(5) == ["5"]
+    assert seed_ranges(["4-7", "0-3", 9]) == [range(4), range(4, 8), range(9, 10)]
+    assert seed_ranges(5) == [range(5, 6)]
 
 
 def test_a_net_that_cannot_take_the_images_is_refused_at_once(schema):

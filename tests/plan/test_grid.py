@@ -1,10 +1,12 @@
 import copy
+from pathlib import Path
 
 import pytest
 
 from relative_stability import InputError
 from relative_stability.plan import digests
 from relative_stability.plan.grid import build_grid
+from relative_stability.plan.seeds import parse_seeds
 from tests.plan.test_config import BASE, changed
 
 
@@ -121,3 +123,80 @@ def test_source_digest_sees_meaning_and_not_comments(tmp_path, monkeypatch):
         found.append(digests.source_digest("module"))
     digests.source_digest.cache_clear()
     assert found[0] == found[1] != found[2]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder without results; `make` touches the files of some runs of a grid."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(grid, seeds):
+        made = {m.run.curves for sweep in grid.sweeps for m in sweep.measurements if m.run.seeds in seeds}
+        for curves in made:
+            Path(curves).parent.mkdir(parents=True, exist_ok=True)
+            Path(curves).touch()
+        return made
+
+    return make
+
+
+def with_seeds(seeds, schema, command=(), **others):
+    return build_grid({**changed("sweeps.default.seeds", seeds), **others}, schema, command)
+
+
+def ranges(grid):
+    return list(dict.fromkeys(m.run.seeds for m in grid.sweeps[0].measurements))
+
+
+def test_seeds_that_grow_add_jobs_and_change_none(schema, here):
+    few, more = (with_seeds(seeds, schema) for seeds in ("0-3", "0-9"))
+    assert (ranges(few), ranges(more)) == (["0-3"], ["0-3", "4-7", "8-9"])
+    assert runs(few) < runs(more) and measurements(few) < measurements(more)
+    assert ranges(with_seeds("0-9", schema, seeds_per_job=5)) == ["0-4", "5-9"]
+    assert ranges(with_seeds(["0-1", "2-9"], schema)) == ["0-1", "2-3", "4-7", "8-9"]
+
+
+def test_what_other_ranges_have_made_is_used(schema, here):
+    """A range of eight made by one job, and one of two that ends in the middle of a block."""
+    made = here(with_seeds("0-7", schema, seeds_per_job=8), ["0-7"]) | here(with_seeds("8-9", schema), ["8-9"])
+    grid = with_seeds("0-12", schema)
+    assert ranges(grid) == ["0-7", "8-9", "10-11", "12"]
+    assert made < runs(grid)
+    # A range beyond what is asked, and one of other options, are of no use.
+    assert ranges(with_seeds("0-5", schema)) == ["0-3", "4-5"]
+    assert ranges(with_seeds("0-12", schema, training={"momentum": 0.5})) == ["0-3", "4-7", "8-11", "12"]
+
+
+def test_what_is_asked_for_goes_before_longer_ranges(schema, here):
+    here(with_seeds("0-7", schema, seeds_per_job=8), ["0-7"])
+    here(with_seeds("0-3", schema), ["0-3"])
+    assert ranges(with_seeds("0-7", schema)) == ["0-7"]
+    assert ranges(with_seeds(["0-3", "4-7"], schema)) == ["0-3", "4-7"]
+
+
+@pytest.mark.parametrize("seeds", [["0-7", "8-9", "1-4"], ["2-2"], ["5-10"], ["0-1", "7-12"]])
+def test_a_plan_stays_while_its_results_are_made(schema, here, seeds):
+    """Jobs of a cluster plan again, each beside other files."""
+    for one in seeds:
+        here(with_seeds(one, schema, seeds_per_job=50), [str(parse_seeds(one).start), one])
+    planned = ranges(with_seeds("0-12", schema))
+    for block in planned[::2] + planned[1::2]:
+        grid = with_seeds("0-12", schema)
+        assert ranges(grid) == planned
+        here(grid, [block])
+
+
+def test_a_job_finds_its_run_while_the_files_are_deleted(schema, here):
+    made = here(with_seeds("0-7", schema, seeds_per_job=8), ["0-7"])
+    for curves in made:
+        Path(curves).unlink()
+    (job,) = ("train:P=16,dataset=digits,digest=0123456789,net=fc,seeds=0-7",)
+    grid = with_seeds("0-7", schema, ["snakemake", "--target-jobs", job, "--cores", "all"])
+    assert {m.run.seeds: m.run.P for m in grid.sweeps[0].measurements} == {"0-7": 16, "0-3": 64, "4-7": 64}
+
+
+@pytest.mark.parametrize(("seeds", "warned"), [(4, True), ("4", True), (0, False), ("0-4", False), ([4], False)])
+def test_a_single_number_is_said_to_be_one_seed(schema, seeds, warned):
+    sentences = with_seeds(seeds, schema).warnings
+    said = "sweeps.default: seeds: 4 is the one seed of number 4; write 0-3 for 4 seeds, or [4] if it is meant"
+    assert list(sentences) == [said] * warned

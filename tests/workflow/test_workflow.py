@@ -26,7 +26,7 @@ def project(tmp_path_factory):
 def test_plain_snakemake_plans_the_embedded_default(project):
     jobs = project.jobs(config=None)
     assert jobs == {
-        "prepare": 2, "train": 12 + 6, "measure": 12 + 2 * 3 + 3 * 3 + 2 * 6, "collect": 6, "figure": 16, "animation": 1,
+        "prepare": 2, "train": 12 + 12, "measure": 12 + 2 * 3 + 3 * 3 + 2 * 12, "collect": 6, "figure": 16, "animation": 1,
         "check_claims": 1,
     }  # fmt: skip
 

@@ -126,6 +126,14 @@ def _check_shown(where: str, kind: str, sweep: Sweep) -> None:
         )
 
 
+def check_seeds(seeds: Any) -> list[str]:
+    """A single number, which may have been meant as how many. Returns warnings."""
+    if isinstance(seeds, list) or not str(seeds).isdigit() or int(seeds) == 0:
+        return []
+    count = f"0-{int(seeds) - 1} for {seeds} seeds"
+    return [f"seeds: {seeds} is the one seed of number {seeds}; write {count}, or [{seeds}] if it is meant"]
+
+
 def check_training(where: str, data: Dataset, sizes: Sequence[int], training: Mapping[str, Any]) -> list[str]:
     """Training options against the data. Returns warnings."""
     if max(sizes) > data.facts.train_size:

@@ -1,7 +1,11 @@
 """From a config to its grid: datasets, runs, measurements, sweeps and figures, each checked and laid out once."""
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -16,11 +20,13 @@ from relative_stability.perturbations import DISPLACING, GEOMETRIC
 from relative_stability.plan import checks
 from relative_stability.plan.config import Schema, check_config, merged
 from relative_stability.plan.outputs import Claims, Explorer, Figure, Report, Sweep
-from relative_stability.plan.runs import Dataset, Measurement, Run
-from relative_stability.plan.seeds import parse_seeds, seed_ranges
+from relative_stability.plan.runs import Dataset, Measurement, Run, training_folder
+from relative_stability.plan.seeds import parse_seeds, seed_blocks, seed_ranges, written
 
 FLOW = "gradient_flow"
 OF_FLOW_ALONE = ("tolerance", "first_time", "max_time")
+_JOB = re.compile(r"\w+:\w+=[\w-]+(,\w+=[\w-]+)*")  # rule:wildcard=value,…
+_CURVES = re.compile(r"seeds(\d+(?:-\d+)?)\.([0-9a-f]{10})\.nc")
 OF_FLOW = ("optimizer", "loss", "snapshots", *OF_FLOW_ALONE)
 
 
@@ -115,14 +121,26 @@ def _named(name: str, items: Sequence[Any], what: str) -> Any:
     return known[name]
 
 
-def build_grid(raw: Mapping[str, Any], schema: Schema) -> Grid:
-    """Check a config and lay out its grid. Raises InputError with one sentence for whatever is wrong."""
+def build_grid(raw: Mapping[str, Any], schema: Schema, command: Iterable[str] = ()) -> Grid:
+    """Check a config and lay out its grid. Raises InputError with one sentence for whatever is wrong.
+
+    command: words of the command line; the ranges of seeds of the jobs that it names (--target-jobs) are in the grid
+    even while Snakemake has their files deleted.
+    """
     config = check_config(raw, schema)
     warnings: list[str] = []
     root = data_root(config["data_root"])
     datasets = {name: _dataset(name, entry, schema, root) for name, entry in config["datasets"].items()}
     runs: dict[str, Run] = {}
-    sweeps = [_sweep(name, entry, config, datasets, schema, runs, warnings) for name, entry in config["sweeps"].items()]
+    started: dict[str, set[range]] = defaultdict(set)
+    for word in filter(_JOB.fullmatch, command):
+        job = dict(pair.split("=") for pair in word.partition(":")[2].split(","))
+        if "seeds" in job:
+            started[training_folder(job["dataset"], job["net"], job["P"])].add(parse_seeds(job["seeds"]))
+    sweeps = [
+        _sweep(name, entry, config, datasets, schema, runs, warnings, started)
+        for name, entry in config["sweeps"].items()
+    ]
     half = [sweep for sweep in sweeps if sweep.missing]
     warnings += [f"sweeps.{s.name}: {s.missing} of {s.planned} nets are not there yet" for s in half]
     sweeps = [sweep for sweep in sweeps if sweep.measurements]
@@ -196,11 +214,13 @@ def _sweep(
     schema: Schema,
     runs: dict[str, Run],
     warnings: list[str],
+    started: Mapping[str, Collection[range]],
 ) -> Sweep:
     where = f"sweeps.{name}"
     stability = schema.check(
         merged(config["stability"], entry["stability"]), schema.part("stability"), f"{where}.stability"
     )
+    warnings += [f"{where}: {sentence}" for sentence in checks.check_seeds(entry["seeds"])]
     seeds = seed_ranges(entry["seeds"])
     measurements, flows = [], set()
     for dataset, net in product(entry["datasets"], entry["nets"]):
@@ -224,15 +244,30 @@ def _sweep(
         }
         observables = {name: _settings(stability, name, schema, training) for name in entry["observables"]}
         training = _training(training, schema)
-        for P, seed_range in product(sorted(entry["P"]), seeds):
-            run = Run(data, net, net_options, training, P, seed_range)
-            run = runs.setdefault(run.curves, run)  # sweeps may share runs; a shared run is one
-            measurements += [Measurement(run, settings, name) for name, settings in observables.items()]
+        for P in sorted(entry["P"]):
+            run = Run(data, net, net_options, training, P, "")
+            made = _made(run, seeds, started.get(run.folder, ()))
+            for block in seed_blocks(seeds, config["seeds_per_job"], made):
+                run = made.get(block) or replace(run, seeds=written(block))
+                run = runs.setdefault(run.curves, run)  # sweeps may share runs; a shared run is one
+                measurements += [Measurement(run, settings, name) for name, settings in observables.items()]
     if not config["partial"]:
         return Sweep(name, measurements)
     there = _there(measurements)
     planned = _nets(measurements)
     return Sweep(name, there, planned - _nets(there), planned)
+
+
+def _made(run: Run, asked: Sequence[range], started: Collection[range]) -> dict[range, Run]:
+    """By range of seeds, what of a run is on the disk: first what jobs were started for and what is asked for."""
+    found = {seeds: replace(run, seeds=written(seeds)) for seeds in started}
+    with suppress(FileNotFoundError), os.scandir(run.folder) as entries:
+        for match in filter(None, (_CURVES.fullmatch(entry.name) for entry in entries)):
+            one = replace(run, seeds=match[1])
+            if one.digest == match[2]:
+                found.setdefault(parse_seeds(match[1]), one)
+    order = sorted(found, key=lambda seeds: (seeds not in started, seeds not in asked, -len(seeds), seeds.start))
+    return {seeds: found[seeds] for seeds in order}
 
 
 def _there(measurements: Sequence[Measurement]) -> list[Measurement]:

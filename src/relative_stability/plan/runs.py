@@ -29,6 +29,11 @@ def checkpoints(digest: str) -> str:
     return f"{RESULTS}/checkpoints/{digest}"
 
 
+def training_folder(dataset: str, net: str, P: int | str) -> str:
+    """Folder of all ranges of seeds of a run."""
+    return f"{RESULTS}/training/{dataset}/{net}/P{P}"
+
+
 class Result:
     """Something made from a request. Of a large grid only digests stay in memory."""
 
@@ -93,12 +98,17 @@ class Run(Result):
         return f"{self.dataset.name}/{self.net}/P{self.P}/seeds{self.seeds}"
 
     @property
+    def folder(self) -> str:
+        """Where its files lie, and those of other ranges of seeds."""
+        return training_folder(self.dataset.name, self.net, self.P)
+
+    @property
     def curves(self) -> str:
-        return f"{RESULTS}/training/{self.place}.{self.digest}.nc"
+        return f"{self.folder}/seeds{self.seeds}.{self.digest}.nc"
 
     @property
     def weights(self) -> str:
-        return f"{RESULTS}/training/{self.place}.{self.digest}.safetensors"
+        return f"{self.folder}/seeds{self.seeds}.{self.digest}.safetensors"
 
     @property
     def path(self) -> str:

@@ -1,10 +1,12 @@
 """Ranges of seeds: the seeds of a range are trained in one job."""
 
 import re
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Collection, Iterable
+from itertools import groupby, pairwise
 
 from relative_stability.core.errors import InputError
+
+MOST = 100_000  # seeds of a range; more would be a mistyped number
 
 
 def parse_seeds(text: str | int) -> range:
@@ -21,11 +23,13 @@ def parse_seeds(text: str | int) -> range:
         raise InputError(f"seeds {text!r} is refused: seeds below 2147483648 are needed")
     if last < first:
         raise InputError(f"seeds {text!r} runs backwards; write {last}-{first}")
+    if last - first >= MOST:
+        raise InputError(f"seeds {text!r} is refused: a range of at most {MOST} seeds is needed")
     return range(first, last + 1)
 
 
-def seed_ranges(value: str | int | Iterable[str | int]) -> list[str]:
-    """Ranges as they stand in paths, in order. Raises InputError where two of them share a seed."""
+def seed_ranges(value: str | int | Iterable[str | int]) -> list[range]:
+    """The ranges that are asked for, in order. Raises InputError where two of them share a seed."""
     given = [value] if isinstance(value, str | int) else list(value)
     ranges = sorted((parse_seeds(item) for item in given), key=lambda seeds: seeds.start)
     for a, b in pairwise(ranges):
@@ -33,4 +37,36 @@ def seed_ranges(value: str | int | Iterable[str | int]) -> list[str]:
             raise InputError(
                 f"seeds {a.start}-{a.stop - 1} and {b.start}-{b.stop - 1} overlap; every seed may stand once"
             )
-    return [str(r.start) if len(r) == 1 else f"{r.start}-{r.stop - 1}" for r in ranges]
+    return ranges
+
+
+def seed_blocks(asked: Collection[range], per_job: int, made: Iterable[range] = ()) -> list[range]:
+    """What is asked for, cut into the ranges of jobs: at multiples of `per_job`, so that a range that grows adds some.
+
+    made: ranges that are there already and may be taken whole, the first one that fits going before the others. As
+    those that are made of the answer fit it, the answer stays the same while they are being made.
+
+    >>> seed_blocks([range(0, 8)], 4), seed_blocks([range(0, 8)], 4, made=[range(0, 2)])
+    ([range(0, 4), range(4, 8)], [range(0, 2), range(2, 4), range(4, 8)])
+    """
+    free = {seed for seeds in asked for seed in seeds}
+    blocks = []
+    for seeds in made:
+        if free.issuperset(seeds):
+            free.difference_update(seeds)
+            blocks.append(seeds)
+    for seeds in asked:
+        left = [seed for seed in seeds if seed in free]
+        for _, block in groupby(enumerate(left), key=lambda pair: (pair[1] - pair[0], pair[1] // per_job)):
+            numbers = [seed for _, seed in block]
+            blocks.append(range(numbers[0], numbers[-1] + 1))
+    return sorted(blocks, key=lambda seeds: seeds.start)
+
+
+def written(seeds: range) -> str:
+    """A range as it stands in paths.
+
+    >>> written(range(0, 4)), written(range(4, 5))
+    ('0-3', '4')
+    """
+    return str(seeds.start) if len(seeds) == 1 else f"{seeds.start}-{seeds.stop - 1}"
