@@ -1,5 +1,6 @@
 import copy
 import math
+from itertools import combinations
 
 import pytest
 import yaml
@@ -174,13 +175,38 @@ def test_smoothing_a_hinge_is_refused(schema):
 
 
 def test_defaults_are_filled_in_and_overrides_keep_the_rest(schema):
-    config = check_config(changed("nets.fc.training", {"learning_rate": 0.2}), schema)
-    assert config["nets"]["fc"]["width"] == 64
+    config = changed("nets.fc.training", {"learning_rate": 0.2})
+    assert check_config(config, schema)["nets"]["fc"]["width"] == 64
+    training = build_grid(config, schema).sweeps[0].measurements[0].run.training
+    assert training["momentum"] == 0.9
     # The architecture's own training stays where it is not overridden.
-    assert config["nets"]["fc"]["training"] == {
-        "optimizer": "adam", "learning_rate": 0.2, "weight_decay": 0, "schedule": "constant"
-    }  # fmt: skip
-    assert config["training"]["momentum"] == 0.9
+    architecture = {"optimizer": "adam", "learning_rate": 0.2, "weight_decay": 0, "schedule": "constant"}
+    assert architecture.items() <= training.items()
+
+
+# From the farthest to the nearest, and what each says of the weight decay of a fully connected net.
+LAYERS = {
+    "schema": 5e-4,
+    "architecture": 0,
+    "training": 1e-2,
+    "sweeps.default.training": 2e-2,
+    "nets.mine.training": 3e-2,
+}
+
+
+@pytest.mark.parametrize(("far", "near"), list(combinations(LAYERS, 2)))
+def test_of_two_that_say_a_training_option_the_nearer_wins(schema, far, near):
+    config = changed("sweeps.default.nets", ["mine"])
+    # Of these, cnn has no weight decay of its own.
+    config["nets"]["mine"] = {"architecture": "fc" if "architecture" in (far, near) else "cnn"}
+    for layer in {far, near} - {"schema", "architecture"}:
+        *parents, last = layer.split(".")
+        node = config
+        for key in parents:
+            node = node.setdefault(key, {})
+        node[last] = {"weight_decay": LAYERS[layer]}
+    run = build_grid(config, schema).sweeps[0].measurements[0].run
+    assert run.training["weight_decay"] == LAYERS[near]
 
 
 def test_every_shipped_config_is_valid(schema, root):
@@ -195,7 +221,11 @@ def test_every_shipped_config_is_valid(schema, root):
 FLOW_BASE = {
     "device": "cpu",
     "datasets": {"stripe": {"dimension": 5}, "digits": {"image_size": 16}},
-    "nets": {"one_hidden": {"width": 20}, "deep": {"architecture": "fc", "training": {"optimizer": "gradient_flow"}}},
+    "nets": {
+        "one_hidden": {"width": 20},
+        "deep": {"architecture": "fc"},
+        "alone": {"architecture": "fc", "training": {"optimizer": "adam"}},
+    },
     "sweeps": {
         "linear": {
             "datasets": ["stripe"], "nets": ["one_hidden"], "P": [16, 64], "seeds": "0-1",
@@ -227,7 +257,11 @@ FLOW_BASE = {
             r"follows fully connected nets from their initialisation \(one_hidden, fc\), and net 'cnn' is none",
         ),
         (None, {"datasets": ["digits"]}, r"needs a linear dataset .*'digits' names no uninformative inputs"),
-        (None, {"nets": ["one_hidden", "fc"]}, r"some nets follow a gradient_flow and some do not"),
+        (
+            None,
+            {"nets": ["one_hidden", "alone"]},
+            r"some nets follow a gradient_flow and some do not",
+        ),
         (None, {"observables": ["output", "depth"]}, r"depth is not measured along a gradient_flow"),
     ],
 )
@@ -265,7 +299,7 @@ def test_a_flow_does_not_depend_on_what_it_does_not_heed(schema):
     assert plain.digest == timed.digest
 
 
-def test_a_deep_net_follows_a_flow_by_its_own_options(schema):
+def test_a_deep_net_follows_a_flow_by_the_options_of_its_sweep(schema):
     config = copy.deepcopy(FLOW_BASE)
     config["sweeps"]["linear"]["nets"] = ["one_hidden", "deep"]
     grid = build_grid(config, schema)

@@ -46,7 +46,9 @@ def test_paths_follow_the_grammar(grid):
         ("sweeps.default.P", [16, 32, 64], 1, 1),
         ("sweeps.default.seeds", ["0-1", "2-3"], 2, 2),
         ("sweeps.default.nets", ["fc", "cnn"], 2, 2),
-        ("training.learning_rate", 0.3, 0, 0),  # fc has a rate of its own
+        ("training.learning_rate", 0.3, 2, 2),
+        ("training.learning_rate", 0.1, 0, 0),  # what fc has by itself
+        ("sweeps.default.training", {"schedule": "cosine"}, 2, 2),
         ("training.momentum", 0.8, 2, 2),
         ("nets.fc.training", {"learning_rate": 0.01}, 2, 2),
         ("nets.fc.width", 32, 2, 2),

@@ -76,10 +76,6 @@ class Schema:
             if "since" not in self._resolved(properties[key]) or value != self._resolved(properties[key])["since"]
         }
 
-    def default(self, definition: Config) -> Any:
-        """The default of a property, references followed."""
-        return self._resolved(definition)["default"]
-
     def _sentence(self, error: ValidationError, where: str) -> str:
         path = ".".join([where, *map(str, error.absolute_path)]).strip(".") or "config"
         schema = cast(Config, error.schema)
@@ -152,7 +148,8 @@ def check_config(raw: Mapping[str, Any], schema: Schema) -> Config:
             "with: snakemake --configfile config/config.yaml YOURS.yaml"
         )
     _refuse_infinite(raw, "")
-    config = schema.check(raw, schema.root, "")
+    # `training` stays as it is written: its defaults go below those of an architecture.
+    config = {**schema.check(raw, schema.root, ""), "training": raw.get("training", {})}
     sweeps = config["sweeps"].values()
     for section, kind, label in (("datasets", "source", "dataset"), ("nets", "architecture", "net")):
         known = schema.part(section)
@@ -198,8 +195,6 @@ def _entry(schema: Schema, section: str, kind: str, name: str, entry: Mapping[st
     options = {key: item for key, item in entry.items() if key != kind}
     filled = schema.check(options, definition, where)
     if "training" in definition["properties"]:
-        # An override changes single options of the architecture's own training; the rest of it stays.
-        own = schema.default(definition["properties"]["training"])
-        filled["training"] = merged(own, options.get("training", {}))
+        filled["training"] = options.get("training", {})
         schema.check(filled["training"], schema.part("training"), f"{where}.training")
     return {kind: value, **filled}

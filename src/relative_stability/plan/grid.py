@@ -225,8 +225,9 @@ def _sweep(
     measurements, flows = [], set()
     for dataset, net in product(entry["datasets"], entry["nets"]):
         data, options = datasets[dataset], config["nets"][net]
+        usual = schema.part("nets", options["architecture"])["properties"]["training"]["default"]
         training = schema.check(
-            merged(config["training"], entry["training"], options["training"]),
+            merged(usual, config["training"], entry["training"], options["training"]),  # nearer ones win
             schema.part("training"),
             f"{where}.training",
         )
