@@ -9,7 +9,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Shells opened by the recipes find the project's own snakemake, ruff and so on first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-unexport PYTHONPATH VIRTUAL_ENV
+# A job is a process of its own: where a shell forbids bytecode, each compiles anew all that it imports, which takes longer
+# than the job.
+unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
+# A test process for each core. Tests of a group (pytest.mark.xdist_group) share one.
+TESTS := pytest --numprocesses logical --dist loadgroup
 
 .PHONY: help figures test quick lint format bench dry status prune clean lock
 
@@ -34,10 +38,10 @@ figures: $(READY) ## set up, then make every figure and the claims from the embe
 	@echo "Claims:  results/claims.md (and results/claims.csv)"
 
 test: $(READY) ## set up, then run the whole test suite
-	pytest
+	$(TESTS)
 
 quick: $(READY) ## the tests that start no Snakemake (some minutes)
-	pytest -m "not workflow"
+	$(TESTS) -m "not workflow"
 
 lint: $(READY) ## ruff, snakefmt and mypy; changes nothing
 	ruff check

@@ -1,9 +1,12 @@
 """What the tests share: the repository, the config's schema, and small nets and images."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from relative_stability.plan.config import Schema
 from tests.workflow.project import Project, copy_project
@@ -31,8 +34,21 @@ def images() -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Project:
-    """The golden run of config/test.yaml, really run."""
-    project = copy_project(tmp_path_factory.mktemp("golden") / "project")
-    result = project.snakemake()
-    assert result.returncode == 0, result.stdout + result.stderr
-    return project
+    """The golden run of config/test.yaml, really run: once for all test processes, each of which gets a copy."""
+    base = tmp_path_factory.getbasetemp()
+    golden = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "golden"
+    with FileLock(golden.with_suffix(".lock")):
+        if not golden.exists():
+            result = copy_project(golden).snakemake()
+            (golden / "said").write_text(result.stdout + result.stderr)
+    assert (golden / "results/claims.md").exists(), (golden / "said").read_text()
+    return Project(shutil.copytree(golden, tmp_path_factory.mktemp("finished") / "project"))
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first; tests of a module, which share fixtures, run in one process."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))

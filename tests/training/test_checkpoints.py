@@ -55,7 +55,7 @@ def interrupted(monkeypatch, data, at, checkpoints, *arguments, **options):
         (stripe, HIDDEN, {**HINGE, "learning_rate": 20, "alpha": 0.5}),
         (stripe, HIDDEN, {**HINGE, "learning_rate": 100, "P": 16, "steps": 300, "zero_loss_epochs": 2}),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_resumed_training_is_the_undisturbed_one(monkeypatch, tmp_path, data, net, options):
     undisturbed = train(data(), net, seeds=range(2), **options)

@@ -1,5 +1,6 @@
 """A clone of the project with the golden run done, and a way to ask Snakemake what it would do."""
 
+import multiprocessing
 import os
 import re
 import shutil
@@ -9,10 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "config/test.yaml"
+LOADED = multiprocessing.get_context("forkserver")
+LOADED.set_forkserver_preload(["snakemake.cli", "snakemake.report", "jsonschema"])
 
 
 @dataclass
@@ -24,6 +28,17 @@ class Project:
     def snakemake(self, *arguments: str, config: str | None = CONFIG) -> subprocess.CompletedProcess[str]:
         """Run snakemake as a user does, with the environment's own commands and this copy's package."""
         return subprocess.run(self.command(*arguments, config=config), capture_output=True, timeout=600, **self.own)
+
+    def dry_run(self, *arguments: str, config: str | None = CONFIG) -> subprocess.CompletedProcess[str]:
+        """The same with --dry-run, in a process that forks from one which has imported Snakemake, and not this package."""
+        command = self.command("--dry-run", *arguments, config=config)
+        with TemporaryDirectory() as folder:
+            said = Path(folder) / "said"
+            process = LOADED.Process(target=_fork, args=(command[3:], self.path, self.own["env"], said))
+            process.start()
+            process.join(timeout=600)
+            assert process.exitcode is not None, "it does not end"
+            return subprocess.CompletedProcess(command, process.exitcode, said.read_text(), "")
 
     def start(self, *arguments: str, config: str | None = CONFIG) -> subprocess.Popen[str]:
         """The same, not waited for; what it says is added to the file `said`."""
@@ -53,7 +68,7 @@ class Project:
 
     def jobs(self, config: str = CONFIG, *arguments: str) -> dict[str, int]:
         """What a dry run would do: jobs by rule, without those that stand for their inputs."""
-        result = self.snakemake("--dry-run", *arguments, config=config)
+        result = self.dry_run(*arguments, config=config)
         assert result.returncode == 0, result.stdout + result.stderr
         text = result.stdout + result.stderr
         if "Nothing to be done" in text:
@@ -64,7 +79,7 @@ class Project:
 
     def refused(self, config: str) -> str:
         """What snakemake says of a config that it refuses, before any job starts."""
-        result = self.snakemake("--dry-run", config=config)
+        result = self.dry_run(config=config)
         assert result.returncode != 0, result.stdout
         assert "Job stats" not in result.stdout + result.stderr
         return result.stdout + result.stderr
@@ -81,6 +96,20 @@ class Project:
         finally:
             path.write_text(text)
             os.utime(path, times)
+
+
+def _fork(arguments: list[str], folder: Path, environment: dict[str, str], said: Path) -> None:
+    """What `python -m snakemake` does, all but its start."""
+    from snakemake.cli import main
+
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path.insert(0, environment["PYTHONPATH"])
+    with said.open("w") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    main(arguments)
 
 
 def copy_project(target: Path) -> Project:
