@@ -1,5 +1,7 @@
 import copy
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -88,3 +90,17 @@ def test_a_stack_is_each_of_its_nets(name):
     for k, parameter in enumerate(stack):
         for seed, net in enumerate(nets):
             torch.testing.assert_close(parameter[seed], list(net.parameters())[k])
+
+
+def test_the_updates_of_torch_come_without_its_compiler():
+    """Its import would take longer than a small run trains."""
+    code = """
+import sys, torch
+from relative_stability.training.optimizer import OPTIMIZERS
+from relative_stability.training.schedule import Schedule
+options = dict(learning_rate=0.1, momentum=0.9, weight_decay=0.1, schedule="constant", batch_size=8, steps=1, evaluations=1)
+for cls in OPTIMIZERS.values():
+    cls([torch.nn.Parameter(torch.ones(2, 2))], options, Schedule(options, P=8)).step()
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

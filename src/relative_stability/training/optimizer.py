@@ -1,17 +1,18 @@
 """SGD and Adam on one flat vector of parameters, those of one net or of a stack of them.
 
-Written here for speed, and checked against torch.optim in the tests: constructing a torch optimiser imports torch's
-compiler, which takes longer (5 s of CPU time) than a small run trains, and a step over one vector is a few calls
-however many layers and nets there are.
+The update rules are torch's, called as functions: constructing a torch optimiser imports torch's compiler, which takes
+longer (5 s of CPU time) than a small run trains. A step over one vector is a few calls, however many layers and nets
+there are.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from relative_stability.training.schedule import Schedule
 
@@ -53,28 +54,24 @@ class Optimizer(ABC):
         self.options, self.schedule, self.taken = options, schedule, 0
         self.vectors = {"values": self.values, **{name: torch.zeros_like(self.values) for name in self.moments}}
         weights = sum(p.numel() for p in ordered if p.ndim > vector)
+        self._weights = self.values[:weights], self.gradient[:weights]
         piece = PIECE if self.values.device.type == "cpu" else max(1, len(self.values))
-        self._pieces = [
-            (slice(at, min(at + piece, end)), decay)
-            for start, end, decay in ((0, weights, options["weight_decay"]), (weights, len(self.values), 0.0))
-            for at in range(start, end, piece)
-        ]
+        self._values, self._gradient = list(self.values.split(piece)), list(self.gradient.split(piece))
+        self._moments = [list(self.vectors[name].split(piece)) for name in self.moments]
 
     @torch.no_grad()
     def step(self) -> None:
         """One step along the accumulated gradient, which is then zero again."""
-        rate = self.schedule.rate(self.taken)
-        for piece, decay in self._pieces:
-            values, gradient = self.values[piece], self.gradient[piece]
-            if decay:
-                gradient.add_(values, alpha=decay)
-            self.update(values, gradient, [self.vectors[name][piece] for name in self.moments], rate)
-            gradient.zero_()
+        if decay := self.options["weight_decay"]:
+            weights, gradient = self._weights
+            gradient.add_(weights, alpha=decay)
+        self.update(self.schedule.rate(self.taken), self._values, self._gradient, self._moments)
+        self.gradient.zero_()
         self.taken += 1
 
     @abstractmethod
-    def update(self, values: Tensor, gradient: Tensor, moments: list[Tensor], rate: float) -> None:
-        """Move a piece of the values along its gradient."""
+    def update(self, rate: float, values: list[Tensor], gradient: list[Tensor], moments: list[Any]) -> None:
+        """Move the pieces of the values along their gradient, which holds the weight decay already."""
 
 
 class SGD(Optimizer):
@@ -82,10 +79,12 @@ class SGD(Optimizer):
 
     moments = ("velocity",)
 
-    def update(self, values: Tensor, gradient: Tensor, moments: list[Tensor], rate: float) -> None:
+    def update(self, rate: float, values: list[Tensor], gradient: list[Tensor], moments: list[Any]) -> None:
         (velocity,) = moments
-        velocity.mul_(self.options["momentum"]).add_(gradient)
-        values.add_(velocity, alpha=-rate)
+        sgd(
+            values, gradient, velocity, lr=rate, momentum=self.options["momentum"], weight_decay=0.0,
+            foreach=False, dampening=0.0, nesterov=False, maximize=False,
+        )  # fmt: skip
 
 
 class Adam(Optimizer):
@@ -93,14 +92,13 @@ class Adam(Optimizer):
 
     moments = ("mean", "square")
 
-    def update(self, values: Tensor, gradient: Tensor, moments: list[Tensor], rate: float) -> None:
-        first, second = 0.9, 0.999
+    def update(self, rate: float, values: list[Tensor], gradient: list[Tensor], moments: list[Any]) -> None:
         mean, square = moments
-        mean.lerp_(gradient, 1 - first)
-        square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        t = self.taken + 1
-        root = square.sqrt().div_(math.sqrt(1 - second**t)).add_(1e-8)
-        values.addcdiv_(mean, root, value=-rate / (1 - first**t))
+        taken = [torch.tensor(float(self.taken)) for _ in values]
+        adam(
+            values, gradient, mean, square, [], taken, lr=rate, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0,
+            foreach=False, amsgrad=False, maximize=False,
+        )  # fmt: skip
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
