@@ -1,65 +1,16 @@
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 
 import relative_stability as rs
-from relative_stability.nets.external import Seen, find_images, load_images, load_net
+from relative_stability.nets.external import Preprocessing, load_net
 from relative_stability.nets.weights import load_weights
 
 
-@pytest.fixture
-def pictures(tmp_path):
-    """Five pictures in two folders: wide, high and square, in colour and grey."""
-    generator = np.random.default_rng(0)
-    for k, shape in enumerate([(20, 30, 3), (30, 20, 3), (24, 24, 3), (20, 30), (20, 20, 3)]):
-        folder = tmp_path / "pictures" / ("ab"[k % 2])
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(generator.integers(256, size=shape, dtype=np.uint8)).save(folder / f"{k}.png")
-    (tmp_path / "pictures/notes.txt").write_text("no picture")
-    return tmp_path / "pictures"
-
-
-def test_a_picture_is_its_central_square_resized_and_normalised(pictures):
-    paths = find_images(pictures)
-    assert [path.name for path in paths] == ["0.png", "2.png", "4.png", "1.png", "3.png"]
-    seen = Seen(10, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
-    images = load_images(paths, 500, seen)
-    assert images.shape == (5, 3, 10, 10)
-    with Image.open(paths[0]) as picture:
-        expected = np.asarray(picture.crop((5, 0, 25, 20)).resize((10, 10), Image.Resampling.BILINEAR)) / 255
-    expected = (expected - [0.1, 0.2, 0.3]) / [0.5, 0.6, 0.7]
-    np.testing.assert_allclose(images[0].permute(1, 2, 0), expected, atol=1e-6)
-
-
-def test_grey_images_and_a_part_of_them(pictures):
-    paths = find_images(pictures)
-    grey = load_images(paths, 3, Seen(8), channels=1, seed=1)
-    assert grey.shape == (3, 1, 8, 8) and grey.min() >= 0 and grey.max() <= 1
-    assert torch.equal(grey, load_images(paths, 3, Seen(8), channels=1, seed=1))
-    assert not torch.equal(grey, load_images(paths, 3, Seen(8), channels=1, seed=2))
-    colours = load_images(paths, 5, Seen(8, (0.4, 0.5, 0.6), (0.2, 0.2, 0.2)), channels=1)
-    torch.testing.assert_close(colours, (load_images(paths, 5, Seen(8), channels=1) - 0.5) / 0.2)
-
-
-def test_pictures_that_do_not_do_are_named(pictures, tmp_path):
-    with pytest.raises(rs.InputError, match=r"pixels wide, the first one 20; give one --size"):
-        load_images(find_images(pictures), 5, Seen(None))
-    (pictures / "a/2.png").write_bytes(b"no picture")
-    with pytest.raises(rs.InputError, match=r"2\.png cannot be read .*; remove or replace it"):
-        load_images(find_images(pictures), 5, Seen(8))
-    with pytest.raises(rs.InputError, match=r"folder .*/nothing does not exist"):
-        find_images(tmp_path / "nothing")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(rs.InputError, match=r"holds 0 pictures .*at least two are needed"):
-        find_images(tmp_path / "empty")
-
-
 def test_a_net_of_torchvision_says_how_it_sees_images():
-    net, seen = load_net("torchvision:resnet18", classes=7)
+    net, preprocessing = load_net("torchvision:resnet18", classes=7)
     assert net.fc.out_features == 7
-    assert seen == Seen(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert preprocessing == Preprocessing(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     again, _ = load_net("torchvision:resnet18", classes=7)
     other, _ = load_net("torchvision:resnet18", classes=7, seed=1)
     assert torch.equal(net.fc.weight, again.fc.weight) and not torch.equal(net.fc.weight, other.fc.weight)
@@ -67,8 +18,8 @@ def test_a_net_of_torchvision_says_how_it_sees_images():
 
 def test_a_net_of_timm_says_how_it_sees_images():
     pytest.importorskip("timm", reason="timm is not installed, and is optional")
-    net, seen = load_net("timm:resnet18.a1_in1k", classes=7)
-    assert net.get_classifier().out_features == 7 and seen.size == 224
+    net, preprocessing = load_net("timm:resnet18.a1_in1k", classes=7)
+    assert net.get_classifier().out_features == 7 and preprocessing.size == 224
 
 
 @pytest.mark.parametrize(
@@ -139,10 +90,3 @@ def test_classifiers_that_serve_training_alone_are_left_out(tmp_path):
     save_file(full.state_dict(), tmp_path / "w.safetensors")
     load_weights(net, tmp_path / "w.safetensors")
     assert torch.equal(net.fc.weight, full.fc.weight)
-
-
-@pytest.mark.parametrize(("dtype", "name"), [(np.uint16, "x.png"), (np.float32, "x.tiff")])
-def test_pictures_of_more_than_eight_bits_are_refused(tmp_path, dtype, name):
-    Image.fromarray(np.ones((8, 8), dtype)).save(tmp_path / name)
-    with pytest.raises(rs.InputError, match=r"has pixels of more than 8 bits \(.*\); convert it to 8"):
-        load_images([tmp_path / name], 1, Seen(8))

@@ -13,7 +13,7 @@ from relative_stability.perturbations import DISPLACING, FAMILIES
 if TYPE_CHECKING:
     import xarray as xr
 
-    from relative_stability.nets.external import Seen
+    from relative_stability.nets.external import Preprocessing
 
 EXAMPLES = """examples:
   relative-stability measure --net torchvision:resnet18 --weights resnet18.safetensors --images photos --out r.nc --plot
@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> None:
 
     from relative_stability.core.provenance import software
     from relative_stability.core.store import write_dataset
-    from relative_stability.nets.external import find_images, load_images, load_net
+    from relative_stability.datasets.images import find_images, load_images
+    from relative_stability.nets.external import load_net
     from relative_stability.nets.weights import load_weights
     from relative_stability.stability.measure import measure
 
@@ -87,14 +88,14 @@ def run(options: argparse.Namespace) -> None:
     if options.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda is asked for and torch sees no GPU; use auto or cpu")
     device = "cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu"
-    net, seen = load_net(options.net, options.classes, options.seed)
+    net, own = load_net(options.net, options.classes, options.seed)
     if options.weights is not None:
         load_weights(net, options.weights)
-    seen = _seen(seen, options)
-    images = load_images(paths, options.count, seen, options.channels, options.seed)
+    preprocessing = _preprocessing(own, options)
+    images = load_images(paths, options.count, *preprocessing, options.channels, options.seed)
     dtype = getattr(torch, options.dtype)
     net, images = net.to(device, dtype), images.to(device, dtype)
-    _say(options, images.shape, seen, device)
+    _say(options, images.shape, preprocessing, device)
     _try(net, images)
     settings = {key: getattr(options, key) for key in PASSED_ON}
     with _ProgressBar() as progress, warnings.catch_warnings():
@@ -106,8 +107,8 @@ def run(options: argparse.Namespace) -> None:
         "weights": "at initialisation" if options.weights is None else options.weights.name,
         "weights_sha256": "" if options.weights is None else sha256(options.weights.read_bytes()).hexdigest(),
         "pictures": options.images.name,
-        "mean": " ".join(map(str, seen.mean)),
-        "std": " ".join(map(str, seen.std)),
+        "mean": " ".join(map(str, preprocessing.mean)),
+        "std": " ".join(map(str, preprocessing.std)),
         **software(),
     }
     print(table(result))
@@ -162,7 +163,7 @@ def _check(options: argparse.Namespace) -> Path | None:
     return plot
 
 
-def _seen(own: "Seen", options: argparse.Namespace) -> "Seen":
+def _preprocessing(own: "Preprocessing", options: argparse.Namespace) -> "Preprocessing":
     """What the options say of the images, over what the net says itself."""
     from relative_stability.nets.external import IMAGENET
 
@@ -187,9 +188,9 @@ def _seen(own: "Seen", options: argparse.Namespace) -> "Seen":
     return given._replace(mean=mean, std=std)
 
 
-def _say(options: argparse.Namespace, shape: tuple[int, ...], seen: "Seen", device: str) -> None:
+def _say(options: argparse.Namespace, shape: tuple[int, ...], preprocessing: "Preprocessing", device: str) -> None:
     weights = "at initialisation" if options.weights is None else f"weights {options.weights.name}"
-    mean, std = (", ".join(f"{x:g}" for x in numbers) for numbers in (seen.mean, seen.std))
+    mean, std = (", ".join(f"{x:g}" for x in numbers) for numbers in (preprocessing.mean, preprocessing.std))
     count, channels, height, width = shape
     print(f"{options.net}, {weights}, on {device}", file=sys.stderr)
     print(

@@ -1,23 +1,20 @@
-"""Nets and images from elsewhere: torchvision, timm, one's own module, and folders of pictures."""
+"""Nets from elsewhere: torchvision, timm, or one's own module."""
 
 import sys
-from collections.abc import Sequence
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from relative_stability.core.errors import InputError, nearest
-from relative_stability.core.randomness import generator, seeded_globally
-from relative_stability.datasets.images import SUFFIXES, central_square, is_picture, read_picture
+from relative_stability.core.randomness import seeded_globally
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class Seen(NamedTuple):
+class Preprocessing(NamedTuple):
     """Images as a net was trained on them: side in pixels (None: as they are), and (pixel/255 − mean)/std."""
 
     size: int | None
@@ -25,7 +22,7 @@ class Seen(NamedTuple):
     std: tuple[float, ...] = (1.0,)
 
 
-def load_net(spec: str, classes: int | None = None, seed: int = 0) -> tuple[nn.Module, Seen]:
+def load_net(spec: str, classes: int | None = None, seed: int = 0) -> tuple[nn.Module, Preprocessing]:
     """A net at initialisation, and how it wants its images.
 
     spec: "torchvision:NAME", "timm:NAME", or "package.module:function", a function without arguments that returns a
@@ -41,25 +38,25 @@ def load_net(spec: str, classes: int | None = None, seed: int = 0) -> tuple[nn.M
             return _from_torchvision(name, options)
         if source == "timm":
             return _from_timm(name, options)
-        return _from_module(source, name, options), Seen(None)
+        return _from_module(source, name, options), Preprocessing(None)
 
 
-def _from_torchvision(name: str, options: dict[str, Any]) -> tuple[nn.Module, Seen]:
+def _from_torchvision(name: str, options: dict[str, Any]) -> tuple[nn.Module, Preprocessing]:
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
         raise InputError(f"torchvision has no classifier {name!r}; {nearest(name, known)}")
     preset = models.get_model_weights(name).DEFAULT.transforms()  # nothing is downloaded
-    seen = Seen(preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
+    preprocessing = Preprocessing(preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
     if name in ("googlenet", "inception_v3"):
         # As torchvision builds them for its own weights, without what serves training alone.
         options = {"init_weights": True, "aux_logits": False, "transform_input": True, **options}
     net: nn.Module = models.get_model(name, weights=None, **options)
-    return net, seen
+    return net, preprocessing
 
 
-def _from_timm(name: str, options: dict[str, Any]) -> tuple[nn.Module, Seen]:
+def _from_timm(name: str, options: dict[str, Any]) -> tuple[nn.Module, Preprocessing]:
     try:
         import timm
     except ImportError:
@@ -69,7 +66,7 @@ def _from_timm(name: str, options: dict[str, Any]) -> tuple[nn.Module, Seen]:
     except RuntimeError as error:
         raise InputError(f"timm has no net {name!r} ({error}); {nearest(name, timm.list_models())}") from None
     config = timm.data.resolve_model_data_config(net)
-    return net, Seen(config["input_size"][-1], tuple(config["mean"]), tuple(config["std"]))
+    return net, Preprocessing(config["input_size"][-1], tuple(config["mean"]), tuple(config["std"]))
 
 
 def _from_module(module: str, function: str, options: dict[str, Any]) -> nn.Module:
@@ -90,39 +87,3 @@ def _from_module(module: str, function: str, options: dict[str, Any]) -> nn.Modu
     if not isinstance(net, nn.Module):
         raise InputError(f"{module}:{function} returned a {type(net).__name__}; a torch.nn.Module is needed")
     return net
-
-
-def find_images(folder: Path) -> list[Path]:
-    """All pictures under a folder, sorted by path. Raises InputError where there are fewer than two."""
-    if not folder.is_dir():
-        raise InputError(f"images: folder {folder} does not exist")
-    found = sorted(path for path in folder.rglob("*") if is_picture(path.name))
-    if len(found) < 2:
-        raise InputError(
-            f"images: {folder} holds {len(found)} pictures ({', '.join(SUFFIXES)}); at least two are needed"
-        )
-    return found
-
-
-def load_images(paths: Sequence[Path], count: int, seen: Seen, channels: int = 3, seed: int = 0) -> Tensor:
-    """`count` of the pictures (all, if there are fewer), drawn at random, as a net sees them: (N, C, n, n), float32.
-
-    Each is cropped to its central square, resized to `seen.size` (bilinear, antialiased) and normalised; without a
-    size, all must have the same. channels: 3, or 1 for grey. Raises InputError for a picture that cannot be read.
-    """
-    import numpy as np
-
-    chosen = torch.randperm(len(paths), generator=generator(seed, "pictures"))[:count].sort().values
-    pixels: list[np.ndarray] = []
-    for path in (paths[i] for i in chosen.tolist()):
-        picture = central_square(read_picture(path, channels), seen.size)
-        pixels.append(np.asarray(picture).reshape(picture.height, picture.width, -1))
-        if pixels[-1].shape != pixels[0].shape:
-            raise InputError(
-                f"images: {path} is {picture.width} pixels wide, the first one {pixels[0].shape[0]}; give one --size"
-            )
-    images = torch.from_numpy(np.stack(pixels)).movedim(-1, 1).float() / 255
-    mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (seen.mean, seen.std))
-    if len(mean) not in (1, channels):
-        mean, std = mean.mean().view(1, 1, 1), std.mean().view(1, 1, 1)  # colours' values, for grey images
-    return ((images - mean) / std).contiguous()
