@@ -43,10 +43,11 @@ test: $(READY) ## set up, then run the whole test suite
 quick: $(READY) ## the tests that start no Snakemake (some minutes)
 	$(TESTS) -m "not workflow"
 
-lint: $(READY) ## ruff, snakefmt and mypy; changes nothing
+lint: $(READY) ## ruff, snakefmt, the order of imports and mypy; changes nothing
 	ruff check
 	ruff format --check
 	snakefmt --check --compact-diff Snakefile workflow
+	lint-imports --no-logo
 	mypy
 
 format: $(READY) ## let ruff and snakefmt rewrite the code
@@ -67,7 +68,7 @@ prune: $(READY) ## list results that no config refers to (DELETE=yes deletes the
 	relative-stability prune $(if $(filter yes,$(DELETE)),--delete) config/*.yaml
 
 clean: ## remove the environment and caches; results stay
-	rm -rf $(VENV) .snakemake .mypy_cache .pytest_cache .ruff_cache build src/*.egg-info
+	rm -rf $(VENV) .import_linter_cache .snakemake .mypy_cache .pytest_cache .ruff_cache build src/*.egg-info
 
 lock: $(READY) ## resolve the newest versions into requirements.txt, with hashes and without addresses
 	uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 --generate-hashes \
