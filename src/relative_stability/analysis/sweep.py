@@ -29,7 +29,10 @@ def open_sweep(path: str | Path) -> "xr.Dataset":
     intervals, test_error, train_loss, diverged, collapsed. Raises InputError, naming the file, if it is broken or no
     sweep.
 
-    `ds.R.sel(dataset="digits", net="cnn", state="trained", cut=3).mean("seed")`
+    >>> sweep = open_sweep("docs/reproduction/sweeps/curves.nc")
+    >>> R = sweep.R.sel(dataset="mnist", net="lenet", state="trained", cut=3, displacement=1).mean("seed")
+    >>> R.sel(P=[128, 8192]).round(1).values
+    array([11.1,  7. ])
     """
     dataset = open_dataset(path, remade_by="collect")
     missing = [name for name in ("D", "G", "R", "test_error", "diverged", "collapsed") if name not in dataset]

@@ -7,7 +7,13 @@ LISTED = 40  # more words than this are no help
 
 
 class InputError(ValueError):
-    """Bad input, in one sentence: the key, file or value, what was expected, and what to do."""
+    """Bad input, in one sentence: the key, file or value, what was expected, and what to do. A kind of ValueError.
+
+    >>> import relative_stability as rs
+    >>> rs.temperature(1.0, n=32, cut=1)
+    Traceback (most recent call last):
+    relative_stability.core.errors.InputError: cut = 1 is refused: ln(cut), which sets the displacement, must be ...
+    """
 
 
 class Stopped(Exception):

@@ -82,6 +82,10 @@ def sample_displacement(
     Returns (B, 2, n, n), float32, pixels, order (x, y), where [b, a, y, x] is component a at column x and row y.
     Zero on the border. Raises InputError for a cut that n cannot carry or a negative temperature.
     Source: Petrini et al. 2021, eqs. 3 and 4.
+
+    >>> fields = sample_displacement(16, cut=3, temperature=1e-3, batch=8, generator=torch.Generator().manual_seed(0))
+    >>> fields.shape, fields[:, :, 0].abs().max().item()
+    (torch.Size([8, 2, 16, 16]), 0.0)
     """
     check_modes(n, cut)
     _check_mode_rule(modes)

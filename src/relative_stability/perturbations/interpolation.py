@@ -22,6 +22,11 @@ def deform(images: Tensor, displacement: Tensor, interpolation: Interpolation = 
     σ = 0.4715 pixel, which blurs the image even where τ = 0.
     Returns (B, C, n, n). Differentiable in both. Raises InputError where the shapes do not fit.
     Source: Petrini et al. 2021, arXiv 2105.02468, Sec. 2 and App. C.
+
+    >>> image = torch.arange(4.0).expand(1, 1, 4, 4)  # x(s) is the column of s
+    >>> half_a_pixel = torch.stack([torch.full((4, 4), 0.5), torch.zeros(4, 4)])[None]
+    >>> deform(image, half_a_pixel)[0, 0, 0]
+    tensor([0.0000, 0.5000, 1.5000, 2.5000])
     """
     if interpolation not in INTERPOLATIONS:
         raise InputError(f"interpolation {interpolation!r} is unknown; {nearest(interpolation, INTERPOLATIONS)}")

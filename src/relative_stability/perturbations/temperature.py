@@ -29,8 +29,8 @@ def temperature(displacement: float, n: int, cut: int) -> float:
     displacement: δ, pixels; n: image side, pixels; cut: c. Returns T (dimensionless).
     Raises InputError for cut < 2, where ln c is not positive. Source: Petrini et al. 2021, Sec. 2.
 
-    >>> round(temperature(displacement(1e-3, 32, 3), 32, 3), 9)
-    0.001
+    >>> round(temperature(1.0, 32, 3), 6)
+    0.001132
     """
     return (2 * displacement / n) ** 2 / (math.pi * _log_cut(cut))
 
@@ -40,6 +40,9 @@ def displacement(temperature: float, n: int, cut: int) -> float:
 
     temperature: T; n: image side, pixels; cut: c. Raises InputError for cut < 2.
     The exact root mean square is `diffeomorphism.rms_displacement`. Source: Petrini et al. 2021, Sec. 2.
+
+    >>> round(displacement(temperature(1.0, 32, 3), 32, 3), 9)
+    1.0
     """
     return n / 2 * math.sqrt(math.pi * temperature * _log_cut(cut))
 
