@@ -19,7 +19,9 @@ def module_name(path):
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=module_name)
 def test_examples_print_what_they_say(monkeypatch, path):
     monkeypatch.chdir(ROOT)
-    found = doctest.testmod(import_module(module_name(path)), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    found = doctest.testmod(
+        import_module(module_name(path)), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    )
     assert found.attempted and not found.failed
 
 
