@@ -19,12 +19,13 @@ min_version("9.14")
 from relative_stability import InputError
 from relative_stability.jobs import resources
 from relative_stability.plan.config import Schema
-from relative_stability.plan.grid import build_grid
+from relative_stability.plan.grid import read_grid
 from relative_stability.plan.marks import ask
 
 try:
     schema = Schema(f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
-    grid = build_grid(config, schema, sys.argv)
+    given = workflow.config_settings
+    grid = read_grid(given.configfiles, schema, given.config_args or (), sys.argv)
     if workflow.is_main_process:
         ask(grid.marks)
 except InputError as error:

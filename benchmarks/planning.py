@@ -65,7 +65,7 @@ def measured(runs: int, packed: bool, folder: Path) -> list[object]:
     project = copy_project(folder)
     shutil.copytree(INSTANT, folder / "src" / INSTANT.name)
     (folder / "config/here.yaml").write_text(config(runs, packed))
-    grid = read_grid(folder / "config/here.yaml", Schema(folder / "workflow/schemas/config.schema.yaml"))
+    grid = read_grid([folder / "config/here.yaml"], Schema(folder / "workflow/schemas/config.schema.yaml"))
     planned = cost(project, "--dry-run", "--quiet", "all")
     cost(project, "--until", "prepare")
     submitted = cost(project, *SUBMITTING) if runs <= MOST_SUBMITTED else None

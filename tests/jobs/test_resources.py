@@ -52,7 +52,7 @@ def test_the_estimate_covers_the_measured_run(row):
 
 @pytest.mark.workflow
 def test_the_estimates_cover_the_golden_run(finished, schema):
-    grid = read_grid(finished.path / "config/test.yaml", schema)
+    grid = read_grid([finished.path / "config/test.yaml"], schema)
     measurements = [m for sweep in grid.sweeps for m in sweep.measurements]
     jobs = [(m.run.curves, resources.training(m.run, "cpu")) for m in measurements]
     jobs += [(m.path, resources.measuring(m, "cpu")) for m in measurements]

@@ -1,5 +1,7 @@
 import copy
 import math
+import time
+from contextlib import suppress
 from itertools import combinations
 
 import pytest
@@ -133,6 +135,30 @@ def no_data_root(monkeypatch):
     monkeypatch.delenv(DATA, raising=False)
 
 
+def whole_numbers(node, path=()):
+    """Paths of the options that are whole numbers."""
+    for key, option in node["properties"].items():
+        if option.get("type") == "integer":
+            yield (*path, key)
+        elif "properties" in option:
+            yield from whole_numbers(option, (*path, key))
+
+
+def test_no_number_is_too_large_to_say_so(schema):
+    """A plan is there, or refused, at once: nothing is counted out."""
+    root = schema.root
+    found = list(whole_numbers(root)) + [
+        (section, *path) for section in ("training", "stability") for path in whole_numbers(root["$defs"][section])
+    ]
+    found += [("nets", "fc", "depth"), ("nets", "fc", "width"), ("datasets", "stripe", "train_size")]
+    assert len(found) >= 12
+    for path in found:
+        started = time.process_time()
+        with suppress(InputError):
+            build_grid(changed(".".join(path), 10**17), schema)
+        assert time.process_time() - started < 2, path
+
+
 def test_displacements_beyond_the_temperature_range_warn_with_the_bound(schema):
     grid = build_grid(changed("stability.displacement", [1, 2.5]), schema)
     assert any("displacement 2.5 lies outside the useful range of 0.5 to 1.698 pixels" in w for w in grid.warnings)
@@ -246,7 +272,7 @@ FLOW_BASE = {
         ),
         ("training", {"alpha": None}, r"alpha: gradient_flow needs the scale of the output; set alpha"),
         ("training", {"alpha": []}, r"alpha is empty; at least one entry is needed"),
-        ("training", {"alpha": [1, -1]}, r"alpha\.1 = -1 is refused: more than 0 is needed"),
+        ("training", {"alpha": [1, -1]}, r"alpha\.1 = -1 is refused: 1e-15 or more is needed"),
         ("training", {"optimizer": "sgd"}, r"alpha: a list of them needs optimizer: gradient_flow"),
         ("training", {"snapshots": 1}, r"snapshots: gradient_flow is recorded at 2 times at least"),
         ("training", {"first_time": 10, "max_time": 5}, r"to a later max_time; they are 5, 10 and 5"),

@@ -23,7 +23,7 @@ def said_by(result):
 def small(cluster, schema, tmp_path_factory):
     """Four runs that are being submitted, of which one cannot work: a file lies where its checkpoints should be."""
     project = project_with(tmp_path_factory.mktemp("small") / "project", SMALL + sweep([16, 32], "fc, cnn"))
-    measurements = read_grid(project.path / "config/here.yaml", schema).sweeps[0].measurements
+    measurements = read_grid([project.path / "config/here.yaml"], schema).sweeps[0].measurements
     (run,) = [m.run for m in measurements if (m.run.net, m.run.P) == ("fc", 32)]
     broken = project.path / run.checkpoints
     broken.parent.mkdir(parents=True)
@@ -50,7 +50,7 @@ def test_forty_small_runs_share_few_jobs_and_end_with_the_numbers_of_a_local_run
     assert re.search(r"^GPU hours +4 ", result.stderr, re.MULTILINE), result.stderr[-2000:]
     assert "40 done of 40 runs" in there.status("config/here.yaml")
     monkeypatch.chdir(here.path)
-    grid = read_grid(here.path / "config/here.yaml", schema)
+    grid = read_grid([here.path / "config/here.yaml"], schema)
     for pack in {pack.digest: pack for pack in grid.packs.values()}.values():
         pack_here(grid, pack)
     for m in grid.sweeps[0].measurements:

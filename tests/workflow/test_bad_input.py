@@ -23,6 +23,29 @@ def test_a_bad_config_is_refused_before_the_first_job_in_one_sentence(project):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("training: {steps: 60\nsweeps: {}\n", "bad.yaml, line 2: expected ',' or '}'"),
+        ("engine: &a {seeds: *a}\n", "bad.yaml: engine is refused: its aliases repeat themselves"),
+        (None, "bad.yaml does not exist; give configs like config/*.yaml"),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_one_sentence_too(project, text, sentence):
+    if text is not None:
+        (project.path / "bad.yaml").write_text(text)
+    said = project.refused("bad.yaml")
+    (project.path / "bad.yaml").unlink(missing_ok=True)
+    assert sentence in said
+    assert "Traceback" not in said and "Error:" not in said.replace("WorkflowError:", "")
+
+
+def test_settings_on_the_command_line_have_the_types_of_the_schema(project):
+    settings = ["--config", "engine={compile: true, checkpoint_minutes: 1e-1}", "partial=true"]
+    result = project.snakemake("--dry-run", *settings)
+    assert "partial: no run of any sweep is there yet" in result.stdout + result.stderr
+
+
 def test_an_empty_config_says_how_to_lay_one_over_the_default(project):
     (project.path / "mine.yaml").write_text("training: {steps: 10}\n")
     assert "snakemake --configfile config/config.yaml YOURS.yaml" in project.refused("mine.yaml")

@@ -5,6 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relative_stability.cli.configs import add_configs, grids
+
 if TYPE_CHECKING:
     from relative_stability.plan.grid import Grid
 
@@ -12,22 +14,17 @@ if TYPE_CHECKING:
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     parser = verbs.add_parser("estimate", help="time and memory that a config's jobs are estimated to take")
-    parser.add_argument("configs", nargs="+", type=Path, help="configs, such as config/paper.yaml")
-    parser.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.yaml"))
+    add_configs(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Print a table for each config: a line for each dataset and net, and the sums."""
-    from relative_stability.plan.config import Schema
-    from relative_stability.plan.grid import read_grid
-
-    schema = Schema(options.schema)
-    for path in options.configs:
-        print(table(path, read_grid(path, schema)))
+    for name, grid in grids(options).items():
+        print(table(name, grid))
 
 
-def table(path: Path, grid: "Grid") -> str:
+def table(name: str, grid: "Grid") -> str:
     """The costs of a config in Markdown. Hours are of one core with `device: cpu`, else of one GPU."""
     from tabulate import tabulate
 
@@ -44,7 +41,7 @@ def table(path: Path, grid: "Grid") -> str:
     ]  # fmt: skip
     total = ["all", "", *sums, max(row[7] for row in rows), *done]
     lines: str = tabulate([*rows, total], headers, tablefmt="github", floatfmt=".2f")
-    return f"{path}\n{lines}"
+    return f"{name}\n{lines}"
 
 
 def _row(measurements: list[Any], grid: "Grid") -> list[float]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relative_stability.cli import estimate, measure, publish, status
+from relative_stability.cli.configs import add_configs, grids
 from relative_stability.core.errors import InputError
 
 
@@ -14,8 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="relative-stability", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     prune = verbs.add_parser("prune", help="list results that no given config refers to, or delete them")
-    prune.add_argument("configs", nargs="+", type=Path, help="configs whose results are kept")
-    prune.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.yaml"))
+    add_configs(prune)
     prune.add_argument("--results", type=Path, default=Path("results"))
     prune.add_argument("--delete", action="store_true", help="delete what is listed")
     prune.set_defaults(run=_prune)
@@ -34,11 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _prune(options: argparse.Namespace) -> None:
     from relative_stability.cli.prune import unreferenced
-    from relative_stability.plan.config import Schema
-    from relative_stability.plan.grid import read_grid
 
-    schema = Schema(options.schema)
-    files = unreferenced(options.results, [read_grid(path, schema) for path in options.configs])
+    files = unreferenced(options.results, grids(options).values())
     size = sum(file.stat().st_size for file in files)
     for file in files:
         print(file)

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relative_stability.cli.configs import add_configs, grids, layers
 from relative_stability.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,19 +21,21 @@ LIBRARIES = ("torchvision", "numpy", "xarray", "snakemake")
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb to the command line."""
     parser = verbs.add_parser("publish", help="put a config's sweeps, figures, claims and times into a folder")
-    parser.add_argument("config", type=Path, help="a config, such as config/config.yaml")
+    add_configs(parser)
     parser.add_argument("folder", type=Path, help="where to, such as docs/reproduction")
-    parser.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.yaml"))
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Publish a config whose results are there. Raises InputError where one is not, or is of another config."""
-    from relative_stability.plan.config import Schema
-    from relative_stability.plan.grid import read_grid
+    import yaml
 
-    config, folder = options.config, options.folder
-    grid = read_grid(config, Schema(options.schema))
+    from relative_stability.plan.files import read_layers
+
+    ((config, grid), *others), (files, *_) = grids(options).items(), layers(options)
+    if others:
+        raise InputError(f"publish takes one config, and {1 + len(others)} are named; give layers with --configfile")
+    folder = options.folder
     for result in grid.published:
         _expect(result, config)
     for name in ("sweeps", "figures"):
@@ -41,18 +44,21 @@ def run(options: argparse.Namespace) -> None:
         _write(folder / Path(file).relative_to("results"), Path(file).read_bytes())
     for figure in grid.figures:
         _write(folder / "figures" / f"{figure.name}.png", smaller(Path(figure.path).with_suffix(".png")))
-    if config.resolve() != (folder / "config.yaml").resolve():
-        shutil.copyfile(config, folder / "config.yaml")
+    if len(files) > 1 or options.config:
+        text = f"# {config}\n" + yaml.safe_dump(read_layers(files, options.config), sort_keys=False, allow_unicode=True)
+        _write(folder / "config.yaml", text.encode())
+    elif files[0].resolve() != (folder / "config.yaml").resolve():
+        shutil.copyfile(files[0], folder / "config.yaml")
     _write(folder / "made.md", made(config, grid).encode())
 
 
-def _expect(result: "Sweep | Figure | Claims", config: Path) -> None:
+def _expect(result: "Sweep | Figure | Claims", config: str) -> None:
     """That a result is there and was made for what this config asks."""
     from relative_stability.plan.marks import is_made
 
     for file in result.files:
         if not is_made(result.mark, Path(file)):
-            raise InputError(f"{file} is not what {config} asks for: run snakemake --configfile {config} first")
+            raise InputError(f"{file} is not what {config} asks for: run snakemake with it first")
 
 
 def smaller(png: Path) -> bytes:
@@ -70,7 +76,7 @@ def smaller(png: Path) -> bytes:
     return found
 
 
-def made(config: Path, grid: "Grid") -> str:
+def made(config: str, grid: "Grid") -> str:
     """A page in Markdown: the time of each stage, what the estimates were worth, versions and devices."""
     from tabulate import tabulate
 

@@ -4,7 +4,6 @@ Whatever is wrong is one sentence that names the key, what was expected and the 
 imports torch: a config is refused before the first job starts, and at once.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -16,14 +15,15 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from relative_stability.core.errors import InputError, nearest
-
-Config = dict[str, Any]
+from relative_stability.plan.files import Config, check_values, short
 
 
 class Schema:
     """The config's schema: checks a part of a config and fills in its defaults."""
 
     def __init__(self, path: str | Path) -> None:
+        if not Path(path).is_file():
+            raise InputError(f"{path} is not here; run this in the project's folder, or name the schema with --schema")
         self.root = cast(Config, yaml.safe_load(Path(path).read_text(encoding="utf-8")))
         self.registry = Registry().with_resource("", DRAFT202012.create_resource(self.root))
 
@@ -91,13 +91,13 @@ class Schema:
         if error.validator == "enum":
             choices = [str(choice) for choice in cast(list[Any], error.validator_value)]
             return f"{path}: {error.instance!r} is unknown; {nearest(str(error.instance), choices)}"
-        if error.validator in {"minItems", "minProperties"}:
+        if error.validator in {"minItems", "minProperties", "minLength"}:
             return f"{path} is empty; at least one entry is needed"
         if error.validator == "uniqueItems":
             items = cast(list[Any], error.instance)
             twice = next(item for i, item in enumerate(items) if item in items[:i])
             return f"{path}: {twice!r} is listed twice; remove one"
-        return f"{path} = {error.instance!r} is refused: {_expected(error)}"
+        return f"{path} = {short(error.instance)} is refused: {_expected(error)}"
 
     def _describe(self, schema: Config, key: str) -> str:
         return str(self._resolved(schema.get("properties", {}).get(key, {})).get("description", "see the schema"))
@@ -110,6 +110,7 @@ _TYPES = {
     "number": "a number",
     "string": "a text",
     "null": "null",
+    "boolean": "true or false",
 }
 
 
@@ -118,6 +119,7 @@ def _expected(error: ValidationError) -> str:
     words = {
         "minimum": f"{value} or more is needed",
         "maximum": f"{value} or less is needed",
+        "maxLength": f"at most {value} characters are needed",
         "exclusiveMinimum": f"more than {value} is needed",
         "exclusiveMaximum": f"less than {value} is needed",
         "type": f"{_TYPES.get(str(value), value)} is needed",
@@ -147,7 +149,7 @@ def check_config(raw: Mapping[str, Any], schema: Schema) -> Config:
             "sweeps is missing or empty in the config; define at least one sweep, or lay your file over the default "
             "with: snakemake --configfile config/config.yaml YOURS.yaml"
         )
-    _refuse_infinite(raw, "")
+    check_values(raw)
     # `training` stays as it is written: its defaults go below those of an architecture.
     config = {**schema.check(raw, schema.root, ""), "training": raw.get("training", {})}
     sweeps = config["sweeps"].values()
@@ -174,15 +176,6 @@ def check_config(raw: Mapping[str, Any], schema: Schema) -> Config:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _refuse_infinite(value: Any, where: str) -> None:
-    """YAML can write .inf and .nan, which no option means and no schema refuses."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{where} = {value} is refused: a finite number is needed")
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        _refuse_infinite(item, f"{where}.{key}".strip("."))
 
 
 def _entry(schema: Schema, section: str, kind: str, name: str, entry: Mapping[str, Any]) -> Config:

@@ -19,6 +19,7 @@ from relative_stability.jobs.shared_process import Pack, packed
 from relative_stability.perturbations import DISPLACING, GEOMETRIC
 from relative_stability.plan import checks
 from relative_stability.plan.config import Schema, check_config, merged
+from relative_stability.plan.files import named, read_layers
 from relative_stability.plan.outputs import Claims, Explorer, Figure, Report, Sweep
 from relative_stability.plan.runs import Dataset, Measurement, Run, training_folder
 from relative_stability.plan.seeds import parse_seeds, seed_blocks, seed_ranges, written
@@ -180,16 +181,15 @@ def build_grid(raw: Mapping[str, Any], schema: Schema, command: Iterable[str] = 
     )
 
 
-def read_grid(path: Path, schema: Schema) -> Grid:
-    """The grid of a config file. Raises InputError, naming the file, for whatever is wrong."""
-    import yaml
-
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; give configs such as config/*.yaml")
+def read_grid(
+    files: Sequence[str | Path], schema: Schema, settings: Sequence[str] = (), command: Iterable[str] = ()
+) -> Grid:
+    """The grid of config files in layers, see `read_layers`. Raises InputError, naming them, for whatever is wrong."""
+    raw = read_layers(files, settings)
     try:
-        return build_grid(yaml.safe_load(path.read_text(encoding="utf-8")), schema)
-    except (InputError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: {error}") from None
+        return build_grid(raw, schema, command)
+    except InputError as error:
+        raise InputError(f"{named(files, settings)}: {error}") from None
 
 
 def _dataset(name: str, entry: Mapping[str, Any], schema: Schema, root: Path) -> Dataset:
