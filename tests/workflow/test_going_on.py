@@ -1,6 +1,5 @@
 """A training that is killed under Snakemake goes on when snakemake is typed again."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,6 +7,7 @@ import sys
 import time
 
 import pytest
+from filelock import SoftFileLease
 
 from relative_stability.core.store import read_attributes
 from tests.workflow.project import copy_project
@@ -36,7 +36,7 @@ def test_a_killed_job_goes_on(tmp_path, name):
         running = subprocess.Popen(command, cwd=project.path, env=environment, stdout=said, stderr=said)
         _until(lambda: list(results.glob("checkpoints/*/seed*.safetensors")), running)
         (folder,) = results.glob("checkpoints/*")
-        os.kill(json.loads((folder / "lock").read_text())["pid"], getattr(signal, name))
+        os.kill(SoftFileLease(folder / "lock").pid, getattr(signal, name))
         assert running.wait(timeout=120) != 0
     assert list(folder.glob("seed*.safetensors")) and not list(results.glob("training/**/*.nc"))
     if name == "SIGTERM":
