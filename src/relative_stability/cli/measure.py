@@ -76,6 +76,7 @@ def run(options: argparse.Namespace) -> None:
     """Measure, and print and write what comes out. Raises InputError for whatever does not fit, before it starts."""
     plot = _check(options)
     import torch
+    from tqdm import tqdm
 
     from relative_stability.core.provenance import software
     from relative_stability.core.store import write_dataset
@@ -98,7 +99,12 @@ def run(options: argparse.Namespace) -> None:
     _say(options, images.shape, preprocessing, device)
     _try(net, images)
     settings = {key: getattr(options, key) for key in PASSED_ON}
-    with _ProgressBar() as progress, warnings.catch_warnings():
+    with tqdm(unit="pass", disable=None, leave=False) as bar, warnings.catch_warnings():
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
         result = measure(net, images, **settings, progress=progress)
@@ -197,24 +203,6 @@ def _say(options: argparse.Namespace, shape: tuple[int, ...], preprocessing: "Pr
         f"{count} images of {channels}×{height}×{width} pixels, normalised by mean {mean} and deviation {std}",
         file=sys.stderr,
     )
-
-
-class _ProgressBar:
-    """A progress bar over the forward passes, shown on a terminal."""
-
-    def __enter__(self) -> Any:
-        from tqdm import tqdm
-
-        self.bar = tqdm(unit="pass", disable=None, leave=False)
-
-        def progress(done: int, total: int) -> None:
-            self.bar.total = total
-            self.bar.update(done - self.bar.n)
-
-        return progress
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
 
 
 def table(result: "xr.Dataset") -> str:

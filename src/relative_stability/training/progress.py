@@ -45,15 +45,9 @@ class Progress:
         loss, error = self.training.records.last()
         return (
             f"epoch {taken / self.training.schedule.steps_an_epoch:.4g} of {self.epochs}, training loss {loss:.4g}, "
-            f"test error {error:.4g}, {speed * self.images_a_step:,.0f} images/s, {_duration(left)} left"
+            f"test error {error:.4g}, {speed * self.images_a_step:,.0f} images/s, {tqdm.format_interval(left)} left"
         )
 
     def close(self) -> None:
         """Take the bar away."""
         self.bar.close()
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
