@@ -13,9 +13,10 @@ from relative_stability import InputError, datasets
 from relative_stability.analysis.claims.diffeomorphisms import check_all
 from relative_stability.analysis.claims.verdicts import SIGNS
 from relative_stability.analysis.sweep import open_sweep
-from relative_stability.core.store import as_json, read_tensors, write, write_dataset, write_tensors
+from relative_stability.core.store import as_json, open_dataset, read_tensors, write, write_dataset, write_tensors
 from relative_stability.datasets.prepared import open_prepared, write_prepared
 from relative_stability.figures import KINDS, draw
+from relative_stability.figures.diffeomorphisms import clearest
 from relative_stability.figures.style import SIZES
 from relative_stability.jobs import showing
 from relative_stability.perturbations.temperature import displacement, temperature_range
@@ -108,7 +109,13 @@ def test_every_figure_has_labelled_axes_with_something_in_them_and_no_text_cut_o
     for axes in figure.axes:
         assert axes.has_data()
         bar = axes.get_label() == "<colorbar>"
-        assert kind in ("twins", "diffeomorphisms", "claims") or ((bar or axes.get_xlabel()) and axes.get_ylabel())
+        # Panels that share an axis with the one beside or below it leave its name to that.
+        left, below = (any(group.joined(axes, other) and other is not axes for other in figure.axes)
+                       for group in (axes.get_shared_y_axes(), axes.get_shared_x_axes()))  # fmt: skip
+        named = (bar or below or axes.get_xlabel()) and (left or axes.get_ylabel())
+        assert kind in ("twins", "diffeomorphisms", "claims") or named
+    if kind not in ("twins", "diffeomorphisms", "claims"):
+        assert figure.axes[0].get_ylabel() and any(axes.get_xlabel() for axes in figure.axes)
     assert overhang(figure) < 0.01
 
 
@@ -177,32 +184,57 @@ def test_figures_say_how_many_seeds_and_what_is_left_out(sources):
     assert "one seed, no band" in notes(draw("error_vs_P", [str(sources / "one_seed.nc")])[1])
 
 
+def line(axes, name):
+    """The line of this label."""
+    (found,) = (one for one in axes.get_lines() if one.get_label() == name)
+    return found
+
+
 def test_lines_are_the_means_and_bands_the_spread(sources):
     numbers, figure = draw("stability_vs_P", [str(sources / "sweep.nc")])
     axes = next(a for a in figure.axes if a.get_ylabel().startswith("$R"))
-    lines = {line.get_label(): line for line in axes.get_lines()}
-    drawn = lines["fc, after training"]
+    drawn, part = line(axes, "fc"), numbers.sel(net="fc", state="trained").squeeze()
     np.testing.assert_allclose(drawn.get_xdata(), [32, 128, 512])
-    np.testing.assert_allclose(drawn.get_ydata(), numbers["R_mean"].sel(net="fc", state="trained").squeeze())
+    np.testing.assert_allclose(drawn.get_ydata(), part["R_mean"])
     np.testing.assert_allclose(drawn.get_ydata(), np.array([32, 128, 512]) ** -0.5, rtol=0.05)
     assert axes.get_xscale() == axes.get_yscale() == "log"
-    law = next(
-        line for line in axes.get_lines() if line.get_label()[0] == "_" and line.get_color() == drawn.get_color()
+    edges = axes.collections[0].get_paths()[0].vertices
+    for end in (part["R_mean"] / part["R_spread"], part["R_mean"] * part["R_spread"]):
+        assert np.isin(np.round(end, 9), np.round(edges[:, 1], 9)).all()
+    np.testing.assert_allclose(
+        line(axes, "fc, at initialisation").get_ydata(), numbers["R_mean"].sel(net="fc", state="init").squeeze()
     )
-    np.testing.assert_allclose(law.get_ydata(), drawn.get_ydata(), rtol=0.02)
-    slope = float(numbers["R_exponent"].sel(net="fc", of="value").item())
-    assert slope == pytest.approx(-0.5, abs=0.02)
-    assert axes.get_legend().get_texts()[0].get_text().startswith(f"fc: $P^{{{slope:.2f}}}$ (")
     assert int(numbers["R_runs"].sel(net="cnn", P=128, state="trained").item()) == 3
 
 
-def test_a_net_looks_the_same_in_every_figure(sources):
-    colours = []
-    for kind in ("stability_vs_P", "error_vs_P"):
-        _, figure = draw(kind, [str(sources / "sweep.nc")])
-        handles = {line.get_label().split(",")[0]: line for line in figure.axes[0].get_lines()}
-        colours.append((handles["cnn"].get_color(), handles["fc"].get_color()))
-    assert colours[0] == colours[1]
+def test_exponents_stand_in_a_table_below(sources):
+    numbers, figure = draw("stability_vs_P", [str(sources / "sweep.nc")])
+    for axes, quantity in zip(figure.axes, "DGR", strict=True):
+        (table,) = axes.tables
+        words = [cell.get_text().get_text() for cell in table.get_celld().values()]
+        for net in ("fc", "cnn"):
+            value, low, high = numbers[f"{quantity}_exponent"].sel(net=net).squeeze().values
+            assert f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "\N{MINUS SIGN}") in words
+    assert float(numbers["R_exponent"].sel(net="fc", of="value").item()) == pytest.approx(-0.5, abs=0.02)
+
+
+def test_a_net_looks_the_same_in_every_figure_of_every_config(sources, tmp_path):
+    """Alone or among others, in any order, under a config that names its nets differently."""
+    write_dataset(tmp_path / "other.nc", made_up(nets=("resnet18_narrow", "cnn"), inside=True))
+    found = []
+    for kind, file in (
+        ("stability_vs_P", "sweep.nc"), ("error_vs_P", "sweep.nc"), ("dynamics", "inside.nc"), ("depth", tmp_path / "other.nc")
+    ):  # fmt: skip
+        _, figure = draw(kind, [str(sources / file)])
+        found.append(
+            [line(figure.axes[0], "cnn").__getattribute__(f"get_{what}")() for what in ("color", "marker", "linestyle")]
+        )
+        dots = figure.axes[0].get_lines()[0]
+        assert dots.get_color()
+    _, scattered = draw("error_vs_R", [str(sources / "sweep.nc")])
+    assert all(look == found[0] for look in found)
+    drawn = {matplotlib.colors.to_hex(color) for color in scattered.axes[0].collections[0].get_facecolor()}
+    assert matplotlib.colors.to_hex(found[0][0]) in drawn
 
 
 def test_twins_are_equally_far_from_the_image(sources):
@@ -229,7 +261,7 @@ def test_outputs_of_twins_are_those_of_the_net_and_their_distances_shares_of_the
     expected = (found - found[0]).norm(dim=-1) / typical
     np.testing.assert_allclose(numbers["moved"].sel(state="trained"), expected, rtol=1e-3, atol=1e-5)
     assert "cnn at P = 16, seed 0" in notes(figure)
-    panel = next(axes for axes in figure.axes if axes.get_title() == "where the output goes")
+    panel = next(axes for axes in figure.axes if axes.get_title() == "how far the output moves")
     full = [line for line in panel.get_lines() if line.get_markerfacecolor() != "white"]
     np.testing.assert_allclose([line.get_xdata()[0] for line in full], expected[1:, 0], rtol=1e-3)
 
@@ -254,8 +286,8 @@ def test_families_stand_side_by_side_where_they_move_pixels_as_far(sources):
             np.testing.assert_allclose(
                 cell.sel(state=["init", "trained"]), expected.sel(net=net, state=["init", "trained"])
             )
-    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["fc", "cnn"]
-    assert "1 diverged or collapsed" in notes(figure) and "hollow: at initialisation" in notes(figure)
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["fc", "cnn"]
+    assert "1 diverged or collapsed" in notes(figure) and "at initialisation" in notes(figure)
 
 
 def test_the_table_of_claims_has_every_verdict_once_with_its_sign(sources):
@@ -285,21 +317,22 @@ def test_what_is_selected_is_drawn_alone(sources):
         draw("error_vs_P", [str(sources / "sweep.nc")], select={"net": ["lenet"]})
 
 
-def test_datasets_stand_in_columns_where_there_are_several(sources, tmp_path):
+def test_datasets_stand_in_rows_where_there_are_several_and_are_named_once(sources, tmp_path):
     one = made_up()
     two = xr.concat([one, one.assign_coords(dataset=["other"])], "dataset", data_vars="minimal")
     two.attrs = one.attrs
     write_dataset(tmp_path / "two.nc", two)
     _, figure = draw("stability_vs_displacement", [str(tmp_path / "two.nc")])
     grid = figure.axes[0].get_gridspec()
-    assert (grid.nrows, grid.ncols) == (3, 2)
-    assert [axes.get_title() for axes in figure.axes[:2]] == ["digits", "other"]
+    assert (grid.nrows, grid.ncols) == (2, 3)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["(a)  digits", "(b)", "(c)", "(d)  other", "(e)", "(f)"]
 
 
 def test_an_image_is_deformed_at_every_temperature_and_cut_and_useful_ones_are_marked(sources):
     numbers, figure = draw("diffeomorphisms", [str(sources / "digits.nc")])
     n, images = 12, datasets.load("digits", image_size=12)
-    image = images.images[images.test][0] / 255
+    image = images.images[[clearest(open_dataset(sources / "digits.nc", "prepare"))[0]]][0] / 255
     assert numbers["cut"].values.tolist() == [2, 3, 5]
     for cut in numbers["cut"].values:
         low, high = temperature_range(n, int(cut))
@@ -314,8 +347,8 @@ def test_an_image_is_deformed_at_every_temperature_and_cut_and_useful_ones_are_m
 
 def test_points_of_a_single_P_are_as_large_as_those_of_the_largest(sources):
     for file, areas, said in (
-        ("one_P.nc", {120}, "P = 64; a point"),
-        ("sweep.nc", {20, 70, 120}, "larger for larger P"),
+        ("one_P.nc", {120}, "P = 64"),
+        ("sweep.nc", {20, 70, 120}, "P = 512"),
     ):
         _, figure = draw("error_vs_R", [str(sources / file)])
         drawn = {float(area) for points in figure.axes[0].collections for area in points.get_sizes()}
@@ -325,20 +358,21 @@ def test_points_of_a_single_P_are_as_large_as_those_of_the_largest(sources):
 def test_depth_and_dynamics_show_every_layer_and_snapshot(sources):
     _, figure = draw("depth", [str(sources / "inside.nc")])
     axes = next(a for a in figure.axes if a.get_ylabel().startswith("$R"))
-    lines = {line.get_label(): line for line in axes.get_lines()}
     assert "P = 512, cut 3, displacement 1 pixel" in notes(figure)
     for net, layers in (("fc", 3), ("cnn", 4)):
-        drawn = lines[f"{net}, after training"]
-        x, y = (values[np.isfinite(drawn.get_ydata())] for values in (drawn.get_xdata(), drawn.get_ydata()))
-        np.testing.assert_allclose(x, np.arange(layers) + 1)
-        np.testing.assert_allclose(y, 512 ** (-0.5 * x / layers), rtol=0.05)
-    shallow, _ = draw("depth", [str(sources / "inside.nc")], select={"net": ["fc"]})
+        drawn = line(axes, net)
+        np.testing.assert_allclose(drawn.get_xdata(), (np.arange(layers) + 1) / layers)
+        np.testing.assert_allclose(drawn.get_ydata(), 512 ** (-0.5 * drawn.get_xdata()), rtol=0.05)
+    shallow, alone = draw("depth", [str(sources / "inside.nc")], select={"net": ["fc"]})
     assert shallow.sizes["layer"] == 3
+    assert [tick.get_text() for tick in alone.axes[0].get_xticklabels()] == ["layer0", "layer1", "layer2"]
     _, figure = draw("dynamics", [str(sources / "inside.nc")])
-    assert [axes.get_ylabel() for axes in figure.axes] == ["$D$", "$G$", "$R = D/G$", "test error"]
-    lines = {line.get_label(): line for line in figure.axes[2].get_lines()}
-    np.testing.assert_allclose(lines["cnn"].get_xdata(), [1, 10, 100])
-    np.testing.assert_allclose(lines["cnn"].get_ydata(), 512 ** (-0.5 * np.array([1, 2, 3]) / 3), rtol=0.05)
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert "diffeomorphism" in labels[0] and "noise" in labels[1] and labels[3] == "test error"
+    np.testing.assert_allclose(line(figure.axes[2], "cnn").get_xdata(), [1, 10, 100])
+    np.testing.assert_allclose(
+        line(figure.axes[2], "cnn").get_ydata(), 512 ** (-0.5 * np.array([1, 2, 3]) / 3), rtol=0.05
+    )
 
 
 def test_a_net_that_collapsed_is_in_no_panel_of_the_dynamics(sources, tmp_path):
@@ -363,18 +397,20 @@ def test_figures_of_flows_refuse_other_sweeps(sources):
 
 def test_learning_curves_of_the_linear_model_stand_beside_the_slopes_of_theory(sources):
     numbers, figure = draw("linear_error", [str(sources / "flows.nc")])
-    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
-    assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
-    for alpha, regime, beta in ((0.01, "feature", 0.7), (100.0, "lazy", 0.4)):  # d = 4: 7/10 and 4/10
-        (theory,) = (line for label, line in lines.items() if label.startswith(f"theory, {regime}"))
+    (axes,) = figure.axes
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    for alpha, name, beta in ((0.01, "feature, α = 0.01", 0.7), (100.0, "lazy, α = 100", 0.4)):  # d = 4: 7/10 and 4/10
+        measured, part = line(axes, name), numbers.sel(alpha=alpha).squeeze()
+        (theory,) = (one for one in axes.get_lines() if one is not measured and one.get_color() == measured.get_color())
         slope = np.polyfit(np.log(theory.get_xdata()), np.log(theory.get_ydata()), 1)[0]
-        assert slope == pytest.approx(-beta) and f"{beta:.2f}" in theory.get_label()
-        part = numbers.sel(alpha=alpha).squeeze()
-        (measured,) = (line for label, line in lines.items() if label.startswith(regime))
+        assert slope == pytest.approx(-beta) and any(
+            f"\N{MINUS SIGN}{beta:.2f} for $d$ = 4" in words for words in legend
+        )
         np.testing.assert_allclose(measured.get_ydata(), part["test_error_mean"])
         fitted = np.polyfit(np.log(part["P"]), np.log(part["test_error_mean"]), 1)[0]
         assert float(part["exponent"].sel(of="value")) == pytest.approx(fitted)
-        assert f"{fitted:.2f}" in measured.get_label()
+        assert any(f"\N{MINUS SIGN}{-fitted:.2f} [" in words for words in legend)
 
 
 def test_compression_is_drawn_against_time_for_every_P_and_against_P(sources):
@@ -382,7 +418,7 @@ def test_compression_is_drawn_against_time_for_every_P_and_against_P(sources):
     left, right = figure.axes[:2]
     solid = [line for line in left.get_lines() if line.get_linestyle() == "-"]
     assert len(solid) == 3 and all(line.get_ydata()[-1] > line.get_ydata()[0] >= 1 for line in solid)
-    (guide,) = (line for line in right.get_lines() if "sqrt" in line.get_label())
+    guide = right.get_lines()[-1]
     assert np.polyfit(np.log(guide.get_xdata()), np.log(guide.get_ydata()), 1)[0] == pytest.approx(0.5)
     assert (numbers["height_mean"] >= numbers["end_mean"] * (1 - 1e-9)).all()
 
@@ -391,7 +427,7 @@ def test_stability_of_flows_is_drawn_against_P_and_time(sources):
     numbers, figure = draw("linear_stability", [str(sources / "flows.nc")])
     labels = [axes.get_xlabel() for axes in figure.axes]
     assert len(labels) == 6 and sum("time" in label for label in labels) == 3
-    drawn = next(line for line in figure.axes[2].get_lines() if line.get_label().startswith("feature"))
+    drawn = line(figure.axes[2], "feature, α = 0.01")
     np.testing.assert_allclose(drawn.get_ydata(), numbers["R_mean"].sel(alpha=0.01, state="trained").squeeze())
 
 
@@ -406,7 +442,7 @@ def test_neurons_are_those_of_the_first_seed_from_the_start_to_the_end(sources):
     np.testing.assert_allclose(points[0][:, 1], np.linalg.norm(first.isel(feature=slice(1, None)), axis=-1), rtol=1e-6)
     last = weights.isel(alpha=0).dropna("time").isel(time=-1)
     np.testing.assert_allclose(points[2][:, 0], last.isel(feature=0))
-    assert "$\\lambda / \\lambda_0$ = 1," in figure.axes[0].get_title()
+    assert "λ/λ(0) = 1," in figure.axes[0].get_title(loc="left")
 
 
 def test_the_film_has_a_frame_for_every_time_with_weights(sources, tmp_path):

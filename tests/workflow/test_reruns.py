@@ -48,8 +48,8 @@ def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expec
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("src/relative_stability/figures/slide.mplstyle", "axes.labelsize: 12.6", "axes.labelsize: 13", {"figure": 8, "animation": 1}),
-        ("src/relative_stability/figures/style.py", "# Colour-blind safe", "# Safe", {}),
+        ("src/relative_stability/figures/series.py", '"alpha": 0.15', '"alpha": 0.2', {"figure": 8, "animation": 1}),
+        ("src/relative_stability/figures/style.py", "# Degrees of hue", "# Hues in degrees", {}),
         ("src/relative_stability/analysis/claims/diffeomorphisms.py", "MIN_NETS = 5", "MIN_NETS = 2", {"check_claims": 1}),
         ("src/relative_stability/training/engine.py", "# the same for every seed", "# one for all", {}),
         ("src/relative_stability/training/engine.py", "Where the training is.", "Where it is.", {}),
@@ -151,9 +151,7 @@ def test_what_a_sweep_was_collected_from_is_remade_only_when_it_is_needed(elsewh
         for path in elsewhere.path.glob(f"results/{folder}/**/*P16/*.*"):
             path.unlink()
     assert elsewhere.jobs() == {}
-    with elsewhere.edited(
-        "src/relative_stability/figures/slide.mplstyle", "axes.labelsize: 12.6", "axes.labelsize: 13"
-    ):
+    with elsewhere.edited("src/relative_stability/figures/series.py", '"alpha": 0.15', '"alpha": 0.2'):
         assert elsewhere.jobs() == {"figure": 8, "animation": 1}
     (elsewhere.path / "results/sweeps/default.nc").unlink()
     assert elsewhere.jobs() == {"train": 2, "measure": 2, **DRAWN, "figure": 2}

@@ -35,6 +35,7 @@ KINDS = {
     "stability_vs_displacement": "sweep",
     "twins": "net",
 }
+MODULES = {"claims": "claims_table"}  # of kinds that are not called after theirs
 RULES = {"dataset": ["prepare"], "run": ["train"], "net": ["prepare", "train", "train"]}  # that make these, or: collect
 CODE = ("training/gradient_flow/linear_model", "analysis/statistics", "analysis/sweep")  # is in all figures
 CODE_OF = {"claims": ("analysis/claims",)}  # and in some
@@ -60,7 +61,7 @@ def draw(
 
     if kind not in KINDS:
         raise InputError(f"figure {kind!r} is unknown; {nearest(kind, KINDS)}")
-    module = import_module(f"relative_stability.figures.{kind}")
+    module = _module(kind)
     apply_style(size)
     rules = RULES.get(KINDS[kind]) or ["collect"] * len(sources)
     opened = []
@@ -80,8 +81,12 @@ def animate(kind: str, numbers: str) -> "FuncAnimation":
     from relative_stability.figures.style import apply_style
 
     apply_style()
-    film: FuncAnimation = import_module(f"relative_stability.figures.{kind}").animate(open_dataset(numbers, "figure"))
+    film: FuncAnimation = _module(kind).animate(open_dataset(numbers, "figure"))
     return film
+
+
+def _module(kind: str) -> Any:
+    return import_module(f"relative_stability.figures.{MODULES.get(kind, kind)}")
 
 
 def _open(path: str, rule: str) -> tuple[Any, Mapping[str, Any]]:
@@ -98,5 +103,5 @@ def _open(path: str, rule: str) -> tuple[Any, Mapping[str, Any]]:
 @cache
 def shows(kind: str) -> str:
     """What a figure shows: the first line of its module, which takes no import of what draws."""
-    text = Path(__file__).with_name(f"{kind}.py").read_text(encoding="utf-8")
+    text = Path(__file__).with_name(f"{MODULES.get(kind, kind)}.py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(text)) or "").splitlines()[0]

@@ -3,28 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import seaborn as sns
 import xarray as xr
-from matplotlib import colormaps
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
 
 from relative_stability.analysis.sweep import regime
-from relative_stability.figures.regimes import (
-    alpha_label,
-    alpha_style,
-    cells,
-    expect_flows,
-    guide,
-)
-from relative_stability.figures.series import band, exponents, note, slope_words, summary
-from relative_stability.figures.style import legend_below, log_axis, new_figure
+from relative_stability.figures import series
+from relative_stability.figures.style import HUES, finish, label_ends, legend_line, log_axis, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-
-# Other measures of compression, where features are learnt.
-OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+# What is read of λ, and how its line is drawn.
+READ: dict[str, tuple[str, dict[str, Any]]] = {
+    "end": ("at the end", {}),
     "height": ("largest", {"marker": "^", "linestyle": (0, (4, 2))}),
     "median": ("median neuron", {"marker": "v", "linestyle": (0, (1, 1.5))}),
 }
@@ -32,7 +24,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
     """Means over seeds of λ against time, at the end and at its largest, and their exponents in P."""
-    expect_flows(sweep, "compression")
+    series.expect_flows(sweep, "compression")
     end, curve = sweep["compression"].sel(state="trained", drop=True), sweep["compression_curve"]
     height = curve.max("time").where(end.notnull())
     median = sweep["neuron_compression"].sel(state="trained", drop=True)
@@ -43,50 +35,50 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
     }
     named = {"end": end, "height": height, "median": median}
     whole = sweep.assign({n: v.assign_attrs(long_name=words[n], units="1") for n, v in named.items()})
-    drawn = summary(whole, ("compression_curve", *named))
+    drawn = series.summary(whole, ("compression_curve", *named))
     for name, values in named.items():
-        drawn[f"{name}_exponent"] = exponents(values).assign_attrs(long_name=f"exponent of the {words[name]} in P")
+        drawn[f"{name}_exponent"] = series.exponents(values).assign_attrs(
+            long_name=f"exponent of the {words[name]} in P"
+        )
     return drawn
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """A row for each dataset and net: λ against time, feature solid and lazy dashed; λ against P with fitted slopes."""
-    rows, sizes, alphas = cells(numbers), numbers["P"].values, numbers["alpha"].values
-    figure, panels = new_figure(len(rows), 2)
-    shades = colormaps["viridis_r"](np.linspace(0, 1, len(sizes) + 2)[2:])
-    learns = [alpha for alpha in alphas if regime(alpha) == "feature"]
-    for (left, right), (title, part) in zip(panels, rows, strict=True):
-        for alpha in {alphas[0], alphas[-1]}:
-            for shade, size in zip(shades, sizes, strict=True):
-                line = part.sel(alpha=alpha, P=size)
-                dashes = {"linestyle": "-"} if alpha == alphas[0] else {"linestyle": (0, (3, 2)), "linewidth": 1.2}
-                later = line.isel(time=line["time"] > 0)
-                left.plot(later["time"], later["compression_curve_mean"], color=shade, **dashes)
-        left.set_xscale("log")
-        for alpha in alphas:
-            style, line = alpha_style(alphas, alpha), part.sel(alpha=alpha)
-            slope = slope_words(line["end_exponent"])
-            band(right, sizes, line, "end", f"{alpha_label(alpha)}, end{slope}", **style)
-            if alpha in learns:
-                for name, (label, looks) in OTHERS.items():
-                    words = f"{alpha_label(alpha).partition(', ')[2]}, {label}{slope_words(line[f'{name}_exponent'])}"
-                    band(right, sizes, line, name, words, **{**style, **looks})
-                guide(right, sizes, line["height_mean"].values, 0.5, r"$\sqrt{P}$", color="0.35")
-        left.set_title(title)
-        left.set_xlabel(r"time $t$ of the flow")
-        left.set_ylabel(r"compression $\lambda(t) / \lambda(0)$")
-        right.set_xlabel("training-set size $P$ (samples)")
-        right.set_ylabel(r"compression $\lambda / \lambda(0)$")
-        log_axis(left, "y")
-        log_axis(right, "x", sizes)
-        log_axis(right, "y")
-        bar = figure.colorbar(_shades(shades, sizes), ax=left, ticks=np.arange(len(sizes)), pad=0.02)
-        bar.ax.set_yticklabels([str(size) for size in sizes])
-        bar.set_label("$P$ (samples)")
-    words = rf"left: solid {alpha_label(alphas[0])}; dashed {alpha_label(alphas[-1])}" if len(alphas) > 1 else ""
-    legend_below(figure, panels[0, 1], "\n".join(filter(None, (words, note(numbers)))), columns=1)
-    return figure
-
-
-def _shades(shades: np.ndarray, sizes: np.ndarray) -> "ScalarMappable":
-    return ScalarMappable(BoundaryNorm(np.arange(len(sizes) + 1) - 0.5, len(sizes)), ListedColormap(shades))
+    """A row for each dataset and net: λ against time, feature solid and lazy dashed; λ against P with √P."""
+    found, sizes, styles = series.cells(numbers), numbers["P"].values, series.alphas(numbers)
+    hues = [
+        sns.husl_palette(1, h=HUES["feature"] / 360, s=0.9, l=shade)[0] for shade in np.linspace(0.6, 0.15, len(sizes))
+    ]
+    figure, panels = new_figure(len(found), 2, 1.25, 1)
+    legend: dict[str, Line2D] = {}
+    for (left, right), (title, part) in zip(panels, found, strict=True):
+        curves = series.long(part, {"compression_curve": ""}, by="alpha")
+        curves = curves[(curves["time"] > 0) & curves["value"].notna() & (curves["end"] == 1)]
+        for label, dashes in zip((next(iter(styles)), list(styles)[-1]), ("-", (0, (3, 2))), strict=True):
+            for size, color in zip(sizes, hues, strict=True):
+                shown = curves[(curves["line"] == label) & (curves["P"] == size)]
+                look = {"color": color, "linestyle": dashes, "label": f"$P$ = {size}" if dashes == "-" else "_"}
+                sns.lineplot(shown, x="time", y="value", errorbar=None, legend=False, ax=left, **look)
+        table, read = series.long(part, {name: name for name in READ}, by="alpha"), {}
+        for alpha, (label, style) in zip(numbers["alpha"].values, styles.items(), strict=True):
+            for name in READ if regime(alpha) == "feature" else ("end",):
+                words = f"{regime(alpha)}, {READ[name][0]}"
+                read[words] = {**style, **READ[name][1]}
+                table.loc[(table["line"] == label) & (table["panel"] == name), "line"] = words
+                beta = series.between(part[f"{name}_exponent"].sel(alpha=alpha))
+                legend |= legend_line(f"{words}: exponent in $P$ {beta}", **read[words])
+        series.draw_lines(table[table["value"].notna()], "P", read, ax=right)
+        series.guide(right, sizes, part["height_mean"].isel(alpha=0).values, 0.5, "0.35")
+        legend |= legend_line(r"$\propto\sqrt{P}$, beside the largest", color="0.35", **series.GUIDE)
+        left.set(xlabel=r"time $t$ of the flow", ylabel=r"compression $\lambda(t) / \lambda(0)$")
+        left.set_title(title if len(found) > 1 else "", loc="left")
+        right.set(xlabel=series.P_LABEL, ylabel=r"compression $\lambda / \lambda(0)$")
+        for axes, ticks, names in ((left, None, [f"$P$ = {size}" for size in sizes]), (right, sizes, read)):
+            if axes.get_lines():
+                log_axis(axes, "x", ticks)
+                log_axis(axes, "y")
+                label_ends(axes, names)
+            else:
+                axes.text(0.5, 0.5, "no value above 0 to draw", transform=axes.transAxes, ha="center")
+    words = f"left: solid {next(iter(styles))}; dashed {list(styles)[-1]}" if len(styles) > 1 else ""
+    return finish(figure, series.note(numbers, words), legend)

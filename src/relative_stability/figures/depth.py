@@ -1,4 +1,4 @@
-"""D, G and R against the layer, at initialisation and after training."""
+"""D, G and R against depth in the net, at initialisation and after training."""
 
 from typing import TYPE_CHECKING
 
@@ -6,43 +6,43 @@ import numpy as np
 import xarray as xr
 
 from relative_stability.analysis.sweep import at_reference
-from relative_stability.figures.series import LABELS, QUANTITIES, band, expect, note, summary
-from relative_stability.figures.style import STATES, legend_below, log_axis, net_style, new_figure, unit_line
+from relative_stability.figures import series
+from relative_stability.figures.style import finish, looks, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = tuple(f"{quantity}_depth" for quantity in QUANTITIES)
+NAMED = 20  # more layers than this cannot be named along an axis
 
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
     """Means over seeds at the largest P and the reference displacement: (dataset, net, state, layer)."""
-    expect(sweep, "depth")
+    series.expect(sweep, "depth")
     part, where = at_reference(sweep.isel(P=-1))
-    found = summary(part, NAMES).assign_attrs(where=f"P = {int(sweep['P'][-1])}, {where}")
+    found = series.summary(part, [f"{q}_depth" for q in series.QUANTITIES]).assign_attrs(
+        where=f"P = {int(sweep['P'][-1])}, {where}"
+    )
+    if "layer_name" in part:
+        found = found.assign_coords(layer_name=part["layer_name"])
     # A sweep has as many layers as its deepest net, which may be one that is not shown.
     there = np.flatnonzero((found["R_depth_runs"] > 0).any(("dataset", "net", "state")).values)
     return found.isel(layer=slice(there[-1] + 1)) if there.size else found
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """Datasets in rows, D, G and R in columns, nets in colour; dashed at initialisation, full after training."""
-    nets = [str(net) for net in numbers["net"].values]
-    figure, panels = new_figure(numbers.sizes["dataset"], len(QUANTITIES))
-    for row, dataset in zip(panels, numbers["dataset"].values, strict=True):
-        for axes, quantity, name in zip(row, QUANTITIES, NAMES, strict=True):
-            for net in nets:
-                for state, (words, dashes) in STATES.items():
-                    part = numbers.sel(dataset=dataset, net=net, state=state)
-                    style = net_style(net, nets)
-                    band(axes, part["layer"].values + 1, part, name, f"{net}, {words}", linestyle=dashes, **style)
-            axes.set_title(str(dataset))
-            axes.set_xlabel("layer, in the order of execution")
-            axes.set_ylabel(LABELS[quantity])
-            log_axis(axes, "y")
-            layers = numbers["layer"].values + 1
-            axes.set_xticks(layers[:: int(np.ceil(len(layers) / 8))])
-            if quantity == "R":
-                unit_line(axes)
-    legend_below(figure, panels[0, 0], note(numbers, numbers.attrs["where"]), columns=3)
-    return figure
+    """Datasets in rows, D, G and R in columns. The layers of a single net are named."""
+    layers = numbers["R_depth_runs"].any(("dataset", "state")).sum("layer")
+    names = numbers["layer_name"].values[0] if numbers.sizes["net"] == 1 and "layer_name" in numbers.coords else []
+    table = series.long(
+        numbers, {f"{q}_depth": label for q, label in series.meanings(numbers, "a layer's output").items()}
+    )
+    depth = dict(zip(map(plain, numbers["net"].values), layers.values, strict=True))
+    table["depth"] = (table["layer"] + 1) / table["line"].map(depth)
+    if 0 < len(names) <= NAMED:
+        grid, legend = series.lines(table.assign(depth=table["layer"]), "depth", "layer", looks(numbers), log=False)
+        for axes in grid.axes[-1]:
+            axes.set_xticks(range(len(names)), map(plain, names), rotation=90)
+    else:
+        grid, legend = series.lines(table, "depth", "relative depth (1: the output)", looks(numbers), log=False)
+        grid.set(xlim=(0, None))
+    return finish(grid.figure, series.note(numbers, numbers.attrs["where"]), legend)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from relative_stability.figures.style import new_figure, scaled
+from relative_stability.figures.style import DARK, finish, legend_line, new_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 CUTS = (2, 3, 5, 10, 15)  # of these, the COUNT highest whose displacements reach WIDE times the smallest useful one
 COUNT, WIDE = 3, 1.5
-TEMPERATURES = 8
+TEMPERATURES = 6
 BEYOND = 3.0  # how far temperatures go beyond the useful ones of any cut, a factor
 ARROWS = 16  # along each side at most
+EXAMPLES = 500  # test images among which one is chosen to be shown
 USEFUL, NOT_USEFUL = "#0072b2", "0.75"
 
 
@@ -24,8 +25,17 @@ def useful_cuts(n: int) -> list[int]:
     return [cut for cut in CUTS if cut * WIDE < 2 * n / np.pi][-COUNT:]
 
 
+def clearest(dataset: xr.Dataset) -> np.ndarray:
+    """Positions of test images, of each class that with the strongest edges; in the order in which classes appear."""
+    test = np.flatnonzero(dataset["split"].values == 1)
+    pixels, labels = dataset["images"].values[test[:EXAMPLES]].astype(float), dataset["labels"].values[test]
+    edges = sum(np.square(np.diff(pixels, axis=axis)).sum((1, 2, 3)) for axis in (2, 3))
+    edges = np.concatenate([edges, np.zeros(len(test) - len(edges))])  # later ones stand in for classes not seen yet
+    return np.array([test[np.where(labels == k, edges, -1).argmax()] for k in dict.fromkeys(labels)])
+
+
 def numbers(dataset: xr.Dataset) -> xr.Dataset:
-    """The first test image at every (cut, temperature), and the field of each cut in the middle of its useful range.
+    """A test image at every (cut, temperature), and the field of each cut in the middle of its useful range.
 
     dataset: as stored by the stage `prepare`. Temperature and cut are those of `temperature_range`, displacements δ in
     pixels; pixels are shown as stored, scaled to 0-1.
@@ -36,7 +46,7 @@ def numbers(dataset: xr.Dataset) -> xr.Dataset:
     from relative_stability.perturbations.diffeomorphism import Diffeomorphism
     from relative_stability.perturbations.temperature import displacement, temperature_range
 
-    pixels = dataset["images"].values[np.flatnonzero(dataset["split"].values == 1)[:1]]
+    pixels = dataset["images"].values[clearest(dataset)[:1]]
     image = torch.from_numpy(pixels).float() / (255 if pixels.dtype == np.uint8 else 1)
     n = image.shape[-1]
     cuts = useful_cuts(n)
@@ -77,32 +87,30 @@ def numbers(dataset: xr.Dataset) -> xr.Dataset:
 def draw(numbers: xr.Dataset) -> "Figure":
     """Cuts in rows, temperatures in columns, useful ones in a thick frame; the last column shows each cut's field."""
     rows, columns = numbers.sizes["cut"], numbers.sizes["temperature"]
-    figure, panels = new_figure(rows, columns + 1)
-    figure.set_size_inches(scaled(1.75 * (columns + 1)), scaled(2.1 * rows + 0.9))
-    pictures = numbers["pixel"].transpose("cut", "temperature", "y", "x", "channel").values.clip(0, 1)
+    figure, panels = new_figure(rows, columns + 1, 0.42, 0.62)
     for row, (cut, line) in enumerate(zip(numbers["cut"].values, panels, strict=True)):
         for column, axes in enumerate(line[:-1]):
             cell = numbers.isel(cut=row, temperature=column)
-            picture, useful = pictures[row, column], bool(cell["useful"])
-            grey = picture.shape[-1] == 1
-            axes.imshow(picture[..., 0] if grey else picture, cmap="gray" if grey else None, vmin=0, vmax=1)
-            axes.set(xticks=[], yticks=[])
-            for spine in axes.spines.values():
-                spine.set(visible=True, color=USEFUL if useful else NOT_USEFUL, linewidth=3.5 if useful else 1)
-            axes.set_xlabel(rf"$\delta$ = {float(cell['displacement']):.2g} px", fontsize="small")
-            if row == 0:
-                axes.set_title(f"$T$ = {_scientific(float(cell['temperature']))}", fontsize="small")
+            show_image(axes, cell["pixel"])
+            useful = bool(cell["useful"])
+            axes.spines[:].set(visible=True, color=USEFUL if useful else NOT_USEFUL, linewidth=3.5 if useful else 1)
+            axes.set_xlabel(f"δ = {float(cell['displacement']):.2g} pixel")
+            axes.set_title(f"$T$ = {float(cell['temperature']):.1g}" if row == 0 else "")
         line[0].set_ylabel(f"cut {cut}")
-        _arrows(line[-1], numbers["field"].values[row])
-        longest = _longest(numbers["field"].values[row])
-        line[-1].set_xlabel(rf"largest {longest:.2g} px", fontsize="small")
-    panels[0, -1].set_title("field", fontsize="small")
-    figure.supxlabel(
-        r"thick frame: between $T_{\min}$ (half a pixel) and $T_{\max}$ (beyond, fields fold); field at "
-        r"$\sqrt{T_{\min}T_{\max}}$",
-        fontsize="small",
-    )
-    return figure
+        field = numbers["field"].values[row]
+        _arrows(line[-1], field)
+        line[-1].set_xlabel(f"up to {_longest(field):.2g} pixel")
+    panels[0, -1].set_title("field")
+    legend = legend_line("useful: half a pixel at least, and the image does not fold", color=USEFUL, linewidth=3.5)
+    note = "$T$: temperature; δ: typical displacement; field: in the middle of the useful range"
+    return finish(figure, f"{plain(numbers.attrs['source'])}; {note}", legend, letters=False)
+
+
+def show_image(axes: "Axes", pixel: xr.DataArray) -> None:
+    """One image in a panel without ticks."""
+    picture = pixel.transpose("y", "x", "channel").values.clip(0, 1)
+    axes.imshow(picture if picture.shape[-1] > 1 else picture[..., 0], cmap="gray", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
 
 
 def _arrows(axes: "Axes", field: np.ndarray) -> None:
@@ -112,17 +120,11 @@ def _arrows(axes: "Axes", field: np.ndarray) -> None:
     found = field[np.ix_(places, places)]
     # y points down, as in images; arrows are as long as their space where the field is largest.
     scale = _longest(field) / (places[1] - places[0]) / 1.5
-    axes.quiver(
-        x, y, found[..., 0], found[..., 1], angles="xy", scale_units="xy", scale=scale, width=0.008, color="0.2"
-    )
+    shape = {"angles": "xy", "scale_units": "xy", "scale": scale, "width": 0.008, "color": DARK}
+    axes.quiver(x, y, found[..., 0], found[..., 1], **shape)
     axes.spines[:].set_visible(False)
     axes.set(xticks=[], yticks=[], xlim=(-1, n), ylim=(n, -1), aspect="equal")
 
 
 def _longest(field: np.ndarray) -> float:
     return float(np.linalg.norm(field, axis=-1).max())
-
-
-def _scientific(value: float) -> str:
-    digits, power = f"{value:.1e}".split("e")
-    return rf"${digits}\times10^{{{int(power)}}}$"

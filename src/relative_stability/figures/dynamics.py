@@ -2,23 +2,20 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+import pandas as pd
 import xarray as xr
 
 from relative_stability.analysis.sweep import at_reference, failed
-from relative_stability.figures.series import LABELS, QUANTITIES, band, expect, note, summary
-from relative_stability.figures.style import legend_below, log_axis, net_style, new_figure, unit_line
+from relative_stability.figures import series
+from relative_stability.figures.style import finish, looks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# variable: what stands at its axis
-PANELS = {**{f"{quantity}_dynamics": LABELS[quantity] for quantity in QUANTITIES}, "snapshot_test_error": "test error"}
-
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
     """Means over seeds at the largest P and the reference displacement, with the steps: (dataset, net, snapshot)."""
-    expect(sweep, "dynamics")
+    series.expect(sweep, "dynamics")
     part, where = at_reference(sweep.isel(P=-1))
     where = f"P = {int(sweep['P'][-1])}, {where}"
     if sweep.attrs.get("batch_norm") == "auto":  # and not the rule of nets after training
@@ -26,29 +23,22 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
     errors = part["snapshot_test_error"]
     # A net that collapsed has no D, G and R, and its error enters no average either.
     part["snapshot_test_error"] = errors.where(~failed(part)).transpose(*errors.dims).assign_attrs(errors.attrs)
-    drawn = summary(part, tuple(PANELS)).assign_attrs(where=where)
+    drawn = series.summary(part, [*(f"{q}_dynamics" for q in series.QUANTITIES), "snapshot_test_error"]).assign_attrs(
+        where=where
+    )
     drawn["snapshot_step"] = part["snapshot_step"]
     return drawn
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """Datasets in rows, D, G, R and test error in columns, nets in colour; dotted: at initialisation."""
-    nets = [str(net) for net in numbers["net"].values]
-    figure, panels = new_figure(numbers.sizes["dataset"], len(PANELS))
-    for row, dataset in zip(panels, numbers["dataset"].values, strict=True):
-        for axes, (name, label) in zip(row, PANELS.items(), strict=True):
-            for net in nets:
-                part, style = numbers.sel(dataset=dataset, net=net), net_style(net, nets)
-                later = part.isel(snapshot=np.flatnonzero(part["snapshot_step"].values > 0))  # a log axis has no 0
-                band(axes, later["snapshot_step"].values, later, name, net, **style)
-                initial = float(part[f"{name}_mean"].isel(snapshot=0))
-                axes.axhline(initial, color=style["color"], linestyle=(0, (1, 1.5)), linewidth=1.2, zorder=1)
-            axes.set_title(str(dataset))
-            axes.set_xlabel("training time (steps)")
-            axes.set_ylabel(label)
-            log_axis(axes, "x")
-            log_axis(axes, "y")
-            if label == LABELS["R"]:
-                unit_line(axes)
-    legend_below(figure, panels[0, 0], note(numbers, f"{numbers.attrs['where']}\ndotted: at initialisation"))
-    return figure
+    """Datasets in rows, D, G, R and test error in columns; dotted across: at initialisation."""
+    panels = {f"{q}_dynamics": label for q, label in series.meanings(numbers).items()}
+    table = series.long(numbers, panels | {"snapshot_test_error": "test error"})
+    steps = numbers["snapshot_step"].to_dataframe().reset_index()[["dataset", "net", "snapshot", "snapshot_step"]]
+    table = table.merge(steps.rename(columns={"snapshot_step": "step"}), on=["dataset", "net", "snapshot"])
+    initial = table[table["step"] == 0].assign(state="init")
+    ends = [initial.assign(step=step) for step in (table.loc[table["step"] > 0, "step"].min(), table["step"].max())]
+    table = pd.concat([table.assign(state="trained"), *ends], ignore_index=True)
+    grid, legend = series.lines(table, "step", "training time (steps)", looks(numbers))
+    legend = {{"after training": "in training"}.get(word, word): line for word, line in legend.items()}
+    return finish(grid.figure, series.note(numbers, numbers.attrs["where"]), legend)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
 import numpy as np
+import seaborn as sns
 import xarray as xr
 
 from relative_stability.analysis.sweep import left_out, magnitude_axis
-from relative_stability.figures.series import LABELS, over_seeds
-from relative_stability.figures.style import STATES, legend_below, line_style, log_axis, new_figure, scaled, unit_line
+from relative_stability.figures.series import long, summary
+from relative_stability.figures.style import PALE, finish, legend_line, log_axis, look, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,22 +31,19 @@ def numbers(sweeps: Sequence[xr.Dataset]) -> xr.Dataset:
     for axis in ("dataset", "net"):
         order = dict.fromkeys(str(label) for sweep in sweeps for label in sweep[axis].values)
         drawn = drawn.sel({axis: list(order)})
-    words = "relative stability R: geometric mean over seeds"
-    drawn["mean"].attrs = {"long_name": words, "units": "1"}
-    drawn["spread"].attrs = {"long_name": "R: factor of one standard deviation over seeds", "units": "1"}
-    drawn["runs"].attrs = {"long_name": "R: runs behind the mean", "units": "1"}
     gaps = [f"{sweep.attrs.get('sweep', '')}: {left_out(sweep)}" for sweep in sweeps if left_out(sweep)]
     drawn.attrs = {
         "seeds": max(sweep.sizes["seed"] for sweep in sweeps),
         "P": ", ".join(dict.fromkeys(str(int(sweep["P"][-1])) for sweep in sweeps)),
-        "left_out": "\n".join(gaps),
+        "left_out": "; ".join(gaps),
     }
     return drawn
 
 
 def _family(sweep: xr.Dataset) -> tuple[xr.Dataset, str]:
     """R of one sweep, where it moves the image by about a pixel, and what was done to it, in words."""
-    part = sweep[["R", *(["rms_displacement"] if "rms_displacement" in sweep else [])]].isel(P=-1, drop=True)
+    kept = [name for name in ("R", "rms_displacement", "diverged", "collapsed") if name in sweep]
+    part = sweep[kept].isel(P=-1, drop=True)
     cut = ""
     if "cut" in part.dims:
         part = part.sel(cut=part["cut"].values.min())
@@ -54,7 +53,8 @@ def _family(sweep: xr.Dataset) -> tuple[xr.Dataset, str]:
     part = part.isel({axis: int(np.nanargmin(np.abs(np.log(moved / MOVED))))})
     units = {"displacement": "{} pixel", "angle": "{} degrees"}.get(axis, axis.replace("_", " ") + " {}")
     size = units.format(f"{float(part[axis]):.3g}")
-    found = over_seeds(part["R"].reset_coords(drop=True))
+    found = summary(part, ["R"]).drop_vars("architecture", errors="ignore").reset_coords(drop=True)
+    found = found.rename({f"R_{part}": part for part in ("mean", "spread", "runs")})
     if "rms_displacement" in part:
         found["rms_displacement"] = part["rms_displacement"].reset_coords(drop=True)
         found["rms_displacement"].attrs = {"long_name": "root mean square displacement", "units": "pixel"}
@@ -62,31 +62,40 @@ def _family(sweep: xr.Dataset) -> tuple[xr.Dataset, str]:
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """Datasets in columns, nets side by side, families in colour; hollow at initialisation, full after training."""
-    nets, families = [str(net) for net in numbers["net"].values], numbers["family"].values
-    figure, panels = new_figure(1, numbers.sizes["dataset"])
-    figure.set_figwidth(max(scaled(8), figure.get_figwidth() * max(1.4, len(nets) / 4)))
-    for axes, dataset in zip(panels[0], numbers["dataset"].values, strict=True):
-        for k, family in enumerate(families):
-            part, style = numbers.sel(dataset=dataset).isel(family=k), line_style(k)
-            x = np.arange(len(nets)) + (k - (len(families) - 1) / 2) * 0.7 / len(families)
-            for state in STATES:
-                mean, spread = part["mean"].sel(state=state).values, part["spread"].sel(state=state).values
-                trained = state == "trained"
-                full = {"markerfacecolor": style["color"] if trained else "white", "label": family if trained else None}
-                bars = [mean - mean / spread, mean * spread - mean]
-                full |= {"color": style["color"], "marker": style["marker"]}
-                axes.errorbar(x, mean, bars, linestyle="", markersize=6, elinewidth=1.2, **full)
-        axes.set_xticks(np.arange(len(nets)), nets, rotation=30 if len(nets) > 5 else 0)
-        axes.set_title(str(dataset))
-        axes.set_xlabel("net")
-        axes.set_ylabel(LABELS["R"])
-        axes.set_xlim(-0.6, len(nets) - 0.4)
-        log_axis(axes, "y")
-        unit_line(axes)
+    """Datasets in columns, nets below each other; hollow at initialisation, full after training."""
+    families = [str(family) for family in numbers["family"].values]
+    styles = [look(family) for family in families]
+    table = long(numbers.rename(mean="R_mean", spread="R_spread"), {"R": "R"}).dropna(subset="value")
+    nets, datasets = ([plain(label) for label in numbers[axis].values] for axis in ("net", "dataset"))
+    width, height = mpl.rcParams["figure.figsize"]
+    inches = height * max(0.7, 0.25 + 0.05 * len(nets) * (len(families) + 1))
+    grid = sns.FacetGrid(table, col="row", col_order=datasets, height=inches, aspect=1.5 * width / inches)
+    shown = {"x": "value", "y": "line", "hue": "family", "hue_order": families, "order": nets, "orient": "h",
+             "palette": [style["color"] for style in styles], "markers": [style["marker"] for style in styles],
+             "dodge": 0.6 if len(families) > 1 else False, "linestyle": "none", "estimator": "median",
+             "errorbar": ("pi", 100), "markersize": 1.2 * mpl.rcParams["lines.markersize"], "markeredgewidth": 1,
+             "err_kws": {"linewidth": 1}, "legend": False}  # fmt: skip
+    for state, full in (("init", {"markerfacecolor": "white"}), ("trained", {})):
+        grid.map_dataframe(_points, state, **shown, **full)
+    grid.set_titles(template="")
+    for dataset, axes in zip(datasets, grid.axes.flat, strict=True):
+        axes.set_title(dataset if len(datasets) > 1 else "", loc="left")
+        if not axes.collections and not axes.get_lines():
+            axes.text(0.5, 0.5, "no value above 0 to draw", transform=axes.transAxes, ha="center", va="center")
+            continue
+        log_axis(axes, "x")
+        axes.axvline(1, color=PALE, linewidth=1, zorder=0)
+    grid.set_axis_labels("$R = D/G$, relative stability", "net")
+    legend = legend_line("after training", marker="o", linestyle="")
+    legend |= legend_line("at initialisation", marker="o", linestyle="", markerfacecolor="white")
+    for family, style in zip(families, styles, strict=True):
+        legend |= legend_line(family, **{**style, "linestyle": ""})
     seeds = numbers.attrs["seeds"]
     band = f"geometric mean over {seeds} seeds, bar ± 1 standard deviation" if seeds > 1 else "one seed, no bar"
-    text = f"P = {numbers.attrs['P']}; each where it moves pixels by about {MOVED:g} (root mean square)\n{band}"
-    text += "\nhollow: at initialisation, full: after training"
-    legend_below(figure, panels[0, 0], "\n".join(filter(None, (text, numbers.attrs["left_out"]))), columns=2)
-    return figure
+    text = f"P = {numbers.attrs['P']}; each where it moves pixels by about {MOVED:g} (root mean square); {band}"
+    one = datasets[0] if len(datasets) == 1 else ""
+    return finish(grid.figure, "; ".join(filter(None, (one, text, numbers.attrs["left_out"]))), legend)
+
+
+def _points(state: str, data, color=None, **shown) -> None:  # type: ignore[no-untyped-def]
+    sns.pointplot(data[data["state"] == state], **shown)

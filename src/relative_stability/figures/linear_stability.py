@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+import pandas as pd
 import xarray as xr
 
 from relative_stability.analysis.sweep import at_reference
-from relative_stability.figures.regimes import alpha_label, alpha_style, cells, expect_flows
-from relative_stability.figures.series import LABELS, QUANTITIES, band, note, summary
-from relative_stability.figures.style import legend_below, log_axis, new_figure
+from relative_stability.figures import series
+from relative_stability.figures.style import finish
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,45 +15,23 @@ if TYPE_CHECKING:
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
     """Means over seeds at the reference magnitude, by state, and where it was measured by time."""
-    expect_flows(sweep, "linear_stability")
+    series.expect_flows(sweep, "linear_stability")
     part, where = at_reference(sweep)
-    dynamics = tuple(f"{q}_dynamics" for q in QUANTITIES if f"{q}_dynamics" in part)
-    return summary(part, (*QUANTITIES, *dynamics)).assign_attrs(where=where)
+    dynamics = [f"{q}_dynamics" for q in series.QUANTITIES if f"{q}_dynamics" in part]
+    return series.summary(part, [*series.QUANTITIES, *dynamics]).assign_attrs(where=where)
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """For each dataset and net a row against P, dashed at initialisation, and one against time at the largest P."""
-    found, sizes, alphas = cells(numbers), numbers["P"].values, numbers["alpha"].values
-    timed = "R_dynamics_mean" in numbers
-    figure, panels = new_figure(len(found) * (2 if timed else 1), len(QUANTITIES))
-    for number, (title, part) in enumerate(found):
-        row = panels[number * (2 if timed else 1)]
-        for axes, quantity in zip(row, QUANTITIES, strict=True):
-            for alpha in alphas:
-                style, line = alpha_style(alphas, alpha), part.sel(alpha=alpha)
-                band(axes, sizes, line.sel(state="trained"), quantity, alpha_label(alpha), **style)
-            initial = part.sel(alpha=alphas[0], state="init")[f"{quantity}_mean"].values
-            axes.plot(sizes, initial, color="0.5", linestyle=(0, (2, 2)), linewidth=1.2, label="at initialisation")
-            axes.set_title(title)
-            axes.set_xlabel("training-set size $P$ (samples)")
-            axes.set_ylabel(LABELS[quantity])
-            log_axis(axes, "x", sizes)
-            log_axis(axes, "y")
-        if timed:
-            _against_time(panels[2 * number + 1], part.isel(P=-1), alphas)
-    legend_below(figure, panels[0, 0], note(numbers, numbers.attrs["where"]), columns=3)
-    return figure
-
-
-def _against_time(row: np.ndarray, part: xr.Dataset, alphas: np.ndarray) -> None:
-    times = part["time"].values
-    later = times > 0
-    for axes, quantity in zip(row, QUANTITIES, strict=True):
-        for alpha in alphas:
-            style, line = alpha_style(alphas, alpha), part.sel(alpha=alpha).isel(time=later)
-            band(axes, times[later], line, f"{quantity}_dynamics", alpha_label(alpha), **{**style, "marker": ""})
-        axes.set_title(f"$P$ = {int(part['P'])}")
-        axes.set_xlabel(r"time $t$ of the flow")
-        axes.set_ylabel(LABELS[quantity])
-        axes.set_xscale("log")
-        log_axis(axes, "y")
+    """For each dataset and net a row against P, dotted at initialisation, and one against time at the largest P."""
+    named = series.meanings(numbers)
+    table = series.long(numbers, named, by="alpha").assign(x=lambda found: found["P"])
+    timed = pd.DataFrame({"row": []})
+    if "R_dynamics_mean" in numbers:
+        names = {f"{quantity}_dynamics": label for quantity, label in named.items()}
+        timed = series.long(numbers.isel(P=[-1]), names, by="alpha").assign(
+            x=lambda found: found["time"], state="trained"
+        )
+        timed["row"] += f", $P$ = {int(numbers['P'][-1])}"
+    labels = dict.fromkeys(table["row"], series.P_LABEL) | dict.fromkeys(timed["row"], "time $t$ of the flow")
+    grid, legend = series.lines(pd.concat([table, timed], ignore_index=True), "x", labels, series.alphas(numbers))
+    return finish(grid.figure, series.note(numbers, numbers.attrs["where"]), legend)

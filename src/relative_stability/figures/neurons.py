@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from relative_stability.figures.regimes import alpha_label, alpha_style
-from relative_stability.figures.style import legend_below, new_figure, scaled
+from relative_stability.analysis.sweep import regime
+from relative_stability.figures.series import alpha_label
+from relative_stability.figures.style import finish, look, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -42,26 +43,18 @@ def numbers(curves: xr.Dataset) -> xr.Dataset:
 
 def draw(numbers: xr.Dataset) -> "Figure":
     """A row for each alpha: at initialisation, where the loss has fallen to half, at the end; a point is a neuron."""
-    alphas = numbers["alpha"].values
-    figure, panels = new_figure(len(alphas), 3)
-    for row, alpha in zip(panels, alphas, strict=True):
+    figure, panels = new_figure(numbers.sizes["alpha"], 3, 1, 1.05)
+    for row, alpha in zip(panels, numbers["alpha"].values, strict=True):
         part = numbers.sel(alpha=alpha)
         last = _last(part)
         half = int(np.abs(part["train_loss"].values[: last + 1] - 0.5).argmin())
         for axes, time, name in zip(row, (0, half, last), ("initialisation", "half the loss", "end"), strict=True):
-            _panel(axes, part.isel(time=time), alpha_style(alphas, alpha)["color"])
-            axes.set_title(f"{name}, $t$ = {float(part['time'][time]):.3g}\n{_words(part.isel(time=time))}")
-        row[0].annotate(
-            alpha_label(alpha),
-            (-0.3, 0.5),
-            xycoords="axes fraction",
-            rotation=90,
-            va="center",
-            ha="right",
-            fontsize="large",
-        )
-    legend_below(figure, panels[0, 0], f"{numbers['task'].item()}, seed {int(numbers['seed'])}: a point is a neuron")
-    return figure
+            _panel(axes, part.isel(time=time), alpha)
+            axes.set_title(f"{name}, $t$ = {float(part['time'][time]):.3g}\n{_words(part.isel(time=time))}", loc="left")
+    for row, alpha in zip(panels, numbers["alpha"].values, strict=True):
+        row[0].set_ylabel(f"{alpha_label(alpha)}\n{row[0].get_ylabel()}")
+    note = f"{numbers['task'].item()}, seed {int(numbers['seed'])}; a point is a neuron; every panel has its own scales"
+    return finish(figure, note)
 
 
 def animate(numbers: xr.Dataset) -> "FuncAnimation":
@@ -69,8 +62,8 @@ def animate(numbers: xr.Dataset) -> "FuncAnimation":
     from matplotlib.animation import FuncAnimation
 
     alphas = numbers["alpha"].values
-    figure, panels = new_figure(1, len(alphas))
-    figure.set_size_inches(scaled(4.0 * len(alphas)), scaled(4.4))
+    figure, panels = new_figure(1, len(alphas), 1, 1.3)
+    figure.set_layout_engine("constrained")
     frames = 1 + max(_last(numbers.sel(alpha=alpha)) for alpha in alphas)
 
     def frame(time: int) -> list[Any]:
@@ -78,7 +71,7 @@ def animate(numbers: xr.Dataset) -> "FuncAnimation":
             part = numbers.sel(alpha=alpha)
             now = part.isel(time=min(time, _last(part)))
             axes.clear()
-            _panel(axes, now, alpha_style(alphas, alpha)["color"])
+            _panel(axes, now, alpha)
             axes.set_title(f"{alpha_label(alpha)}\n{_words(now)}")
         figure.suptitle(f"$t$ = {float(numbers['time'][time]):.3g}")
         return []
@@ -86,19 +79,18 @@ def animate(numbers: xr.Dataset) -> "FuncAnimation":
     return FuncAnimation(figure, frame, frames=frames)
 
 
-def _panel(axes: "Axes", now: xr.Dataset, color: Any) -> None:
+def _panel(axes: "Axes", now: xr.Dataset, alpha: float) -> None:
     parallel, perpendicular = now["parallel"].values, now["perpendicular"].values
-    axes.scatter(parallel, perpendicular, s=9, alpha=0.5, linewidth=0, color=color)
-    reach = 1.05 * max(np.abs(parallel).max(), perpendicular.max())
-    axes.set_xlim(-reach if int(now["informative"]) == 1 else 0, reach)
-    axes.set_ylim(0, reach)
     several = int(now["informative"]) > 1
-    axes.set_xlabel(r"$\|w_\parallel\|$, informative inputs" if several else r"$w_\parallel$, informative input")
-    axes.set_ylabel(r"$\|w_\perp\|$, other inputs")
+    axes.scatter(parallel, perpendicular, s=9, alpha=0.5, linewidth=0, color=look(regime(alpha))["color"])
+    reach = 1.05 * np.abs(parallel).max()
+    axes.set(xlim=(0 if several else -reach, reach), ylim=(0, 1.05 * perpendicular.max()))
+    axes.set_xlabel("weights of informative inputs" if several else "weight of informative input")
+    axes.set_ylabel("norm of other weights")
 
 
 def _words(now: xr.Dataset) -> str:
-    return rf"$\lambda / \lambda_0$ = {float(now['compression']):.3g}, loss {float(now['train_loss']):.2g}"
+    return f"λ/λ(0) = {float(now['compression']):.3g}, loss {float(now['train_loss']):.2g}"
 
 
 def _last(part: xr.Dataset) -> int:

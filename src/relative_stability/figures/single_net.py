@@ -1,18 +1,16 @@
 """One measurement of one net: D, G and R against magnitude, or against depth."""
 
-from itertools import product
 from typing import TYPE_CHECKING
 
-import numpy as np
+import pandas as pd
 import xarray as xr
 
-from relative_stability.figures.series import LABELS, QUANTITIES
-from relative_stability.figures.style import legend_below, line_style, log_axis, new_figure
+from relative_stability.figures.series import lines, meanings
+from relative_stability.figures.style import finish, look, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BANDED = 4  # more bands than this hide each other
 NAMED_LAYERS = 30  # more names than this cannot be read along an axis
 
 
@@ -24,39 +22,33 @@ def draw(result: xr.Dataset) -> "Figure":
     deep = result.R.sizes.get("layer", 1) > 1
     axis = "layer" if deep else str(result.R.dims[-1])
     others = [str(dim) for dim in result.R.dims if dim != axis and result.sizes[dim] > 1]
-    places = list(product(*(range(result.sizes[dim]) for dim in others)))
-    banded = len(places) <= BANDED
-    figure, panels = new_figure(1, len(QUANTITIES))
-    x = np.arange(result.sizes["layer"]) if deep else result[axis].values
-    for axes, quantity in zip(panels[0], QUANTITIES, strict=True):
-        for index, place in enumerate(places):
-            line = result.isel(dict(zip(others, place, strict=True)))
-            label = ", ".join(_words(dim, line[dim].item()) for dim in others) or None
-            low, high = line[f"{quantity}_interval"].transpose("bound", ...).values.reshape(2, -1)
-            style = line_style(index)
-            axes.plot(x, line[quantity].values.ravel(), label=label, markeredgecolor="white", **style)
-            if banded:
-                axes.fill_between(x, low, high, color=style["color"], alpha=0.18, linewidth=0)
-        if deep:
-            names = result["layer"].values if len(x) <= NAMED_LAYERS else x
-            axes.set_xticks(x, names, rotation=90, fontsize="xx-small")
-            axes.set_xlabel("layer, in the order of execution")
-        else:
-            axes.set_xlabel(f"{axis} ({result[axis].attrs['units']})")
-            log_axis(axes, "x", x if len(x) < 8 else None)
-        axes.set_ylabel(LABELS[quantity])
-        log_axis(axes, "y")
-        if quantity == "R":
-            axes.axhline(1, color="0.6", linewidth=1, zorder=0)
-            axes.annotate("1", (1, 1), (3, 0), axes.get_yaxis_transform(), "offset points", va="center", color="0.4")
+    parts = []
+    for quantity, panel in meanings(result, "a layer's output" if deep else "output").items():
+        bounds = result[f"{quantity}_interval"]
+        ends = xr.concat(
+            [bounds.isel(bound=0), result[quantity], bounds.isel(bound=1)], "end", coords="minimal", compat="override"
+        )
+        parts.append(ends.rename("value").to_dataframe().reset_index().assign(panel=panel))
+    table = pd.concat(parts, ignore_index=True).assign(row="")
+    table["line"] = [", ".join(_words(dim, value) for dim, value in zip(others, line, strict=True)) for line in
+                     table[others].itertuples(index=False)] if others else ""  # fmt: skip
+    x, names = result[axis].values, list(dict.fromkeys(table["line"]))
+    styles = {name: look(name, "diffeomorphism" if len(names) == 1 else name) for name in names}
+    if deep:
+        table["layer"] = table["layer"].map({layer: k for k, layer in enumerate(x)})
+        grid, legend = lines(table, "layer", "layer, in the order of execution", styles, log=False)
+        if len(x) <= NAMED_LAYERS:
+            for axes in grid.axes.flat:
+                axes.set_xticks(range(len(x)), map(plain, x), rotation=90)
+    else:
+        label = f"{axis} ({result[axis].attrs['units']})"
+        grid, legend = lines(table, axis, label, styles, ticks=x if len(x) < 8 else None)
     fixed = [_words(dim, result[dim].values.ravel()[0]) for dim in result.R.dims if dim != axis and dim not in others]
     told = result.attrs
-    net = f"{told['net']} ({told['weights']})" if "net" in told else ""
+    net = plain(f"{told['net']} ({told['weights']})") if "net" in told else ""
     rule = "" if told["batch_norm"] == "running" else f"batch-norm statistics: {told['batch_norm']}"
-    note = [net, told["perturbation"], *fixed, f"{told['images']} images", rule]
-    note += ["band: 95 % interval over images"] if banded else []
-    legend_below(figure, panels[0, 0], "; ".join(filter(None, note)), columns=4)
-    return figure
+    note = [net, *fixed, f"{told['images']} images", rule, "band: 95 % interval over images"]
+    return finish(grid.figure, "; ".join(filter(None, note)), legend)
 
 
 def _words(dim: object, value: object) -> str:

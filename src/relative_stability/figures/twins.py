@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from relative_stability.figures.style import line_style, new_figure, scaled
+from relative_stability.figures.diffeomorphisms import clearest, show_image
+from relative_stability.figures.style import finish, legend_line, look, new_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from torch import Tensor
 
     from relative_stability.datasets.prepared import Prepared
@@ -19,14 +21,6 @@ if TYPE_CHECKING:
 SAMPLES = 4
 CUT = 3
 OTHERS = 500  # test images whose outputs say how far apart those of two images typically are
-
-
-def one_of_each_class(dataset: xr.Dataset) -> np.ndarray:
-    """Positions of test images, the first of each class; classes in the order of these, as folders lie by class."""
-    test = np.flatnonzero(dataset["split"].values == 1)
-    _, first = np.unique(dataset["labels"].values[test], return_index=True)
-    chosen: np.ndarray = test[np.sort(first)]
-    return chosen
 
 
 def numbers(dataset: xr.Dataset, curves: xr.Dataset, weights: Mapping[str, "Tensor"]) -> xr.Dataset:
@@ -46,7 +40,7 @@ def numbers(dataset: xr.Dataset, curves: xr.Dataset, weights: Mapping[str, "Tens
     from relative_stability.perturbations.noise import Noise
     from relative_stability.perturbations.temperature import displacement, temperature_range
 
-    test = one_of_each_class(dataset)[:SAMPLES]
+    test = clearest(dataset)[:SAMPLES]
     pixels = dataset["images"].values[test]
     images = torch.from_numpy(pixels).float() / (255 if pixels.dtype == np.uint8 else 1)
     shape, n = tuple(images.shape[1:]), images.shape[-1]
@@ -60,7 +54,7 @@ def numbers(dataset: xr.Dataset, curves: xr.Dataset, weights: Mapping[str, "Tens
     for size in (largest / 2, largest):
         deformed = family.apply(images, draws(family), size)
         norm = (deformed - images).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-        kinds += [f"deformed, δ = {size:.2g} pixel", "noise of the same norm"]
+        kinds += [f"deformed, δ = {size:.2g} pixel", "noise, of the same norm"]
         pictures += [deformed, noise.apply(images, draws(noise), norm)]
     names = dataset["class_names"].values[dataset["labels"].values[test]]
     twins = torch.stack(pictures)
@@ -115,50 +109,35 @@ def _moved(
 
 def draw(numbers: xr.Dataset) -> "Figure":
     """Samples in rows, twins in columns; the last column shows how far the output moves for each twin."""
-    pixels = numbers["pixel"].transpose("sample", "twin", "y", "x", "channel")
-    rows, columns = pixels.shape[:2]
+    rows, columns = numbers.sizes["sample"], numbers.sizes["twin"]
     known = bool(np.isfinite(numbers["moved"]).any())
-    figure, panels = new_figure(rows, columns + known)
-    figure.set_size_inches(scaled(2.3 * columns + 3.4 * known), scaled(2.1 * rows + 0.7))
+    figure, panels = new_figure(rows, columns + known, 0.55, 0.6)
+    legend: dict[str, Line2D] = {}
     if known:
-        panels[0, 0].get_gridspec().set_width_ratios([1] * columns + [1.4])
+        panels[0, 0].get_gridspec().set_width_ratios([1] * columns + [1.6])
+        legend = legend_line("after training", marker="o", linestyle="")
+        legend |= legend_line("at initialisation", marker="o", linestyle="", markerfacecolor="white")
     for row, sample in enumerate(panels):
         for column, axes in enumerate(sample[:columns]):
-            picture = np.clip(pixels.values[row, column], 0, 1)
-            grey = picture.shape[-1] == 1
-            axes.imshow(picture[..., 0] if grey else picture, cmap="gray" if grey else None, vmin=0, vmax=1)
-            axes.set(xticks=[], yticks=[])
-            if row == 0:
-                axes.set_title(str(numbers["title"].values[column]), fontsize="small")
-            if column == 0:
-                axes.set_ylabel(f"class {numbers['class_name'].values[row]}", fontsize="small")
+            show_image(axes, numbers["pixel"].isel(sample=row, twin=column))
+            axes.set_title(plain(numbers["title"].values[column]).replace(", ", "\n") if row == 0 else "")
+        sample[0].set_ylabel(f"class {plain(numbers['class_name'].values[row])}")
         if known:
-            _outputs(sample[-1], numbers.isel(sample=row), float(numbers["moved"].max()), last=row == rows - 1)
+            _outputs(sample[-1], numbers.isel(sample=row), float(numbers["moved"].max()))
     if known:
-        panels[0, -1].set_title("where the output goes", fontsize="small")
-    filled = "; hollow: at initialisation, full: after training" if known else ""
-    figure.supxlabel(
-        f"diffeomorphisms of cut {numbers.attrs['cut']}; noise at the distance of the deformed twin\n"
-        f"net: {numbers.attrs['net']}{filled}",
-        fontsize="small",
-    )
-    return figure
+        panels[0, -1].set_title("how far the output moves")
+        panels[-1, -1].set_xlabel("share of the typical distance\nbetween two images' outputs")
+    note = f"diffeomorphisms of cut {numbers.attrs['cut']}; noise as far from the image as the deformed twin beside it"
+    return finish(figure, f"{note}; net: {plain(numbers.attrs['net'])}", legend, letters=False)
 
 
-def _outputs(axes: "Axes", part: xr.Dataset, reach: float, last: bool) -> None:
+def _outputs(axes: "Axes", part: xr.Dataset, reach: float) -> None:
     """A row for each twin, at the distance of its output from that of the image."""
-    twins = part.sizes["twin"]
-    for twin in range(1, twins):
-        noisy = twin % 2 == 0
-        style = line_style(int(noisy))
-        for state in ("init", "trained"):
-            face = style["color"] if state == "trained" else "white"
-            x = float(part["moved"].sel(state=state).isel(twin=twin))
-            axes.plot(x, twin, marker=style["marker"], color=style["color"], markerfacecolor=face, markersize=6)
-    names = ["deformed" if twin % 2 else "noise" for twin in range(1, twins)]
-    axes.set_yticks(range(1, twins), names, fontsize="small")
-    axes.set_ylim(twins - 0.3, 0.3)
-    axes.set_xlim(0, 1.06 * reach)
-    axes.tick_params(axis="x", labelsize="small")
-    if last:
-        axes.set_xlabel("‖f(x′) − f(x)‖ / typical ‖f(x) − f(z)‖", fontsize="small")
+    names = ["noise" if title.startswith("noise") else "deformed" for title in part["title"].values.tolist()[1:]]
+    for place, name in enumerate(names, start=1):
+        style = look({"deformed": "diffeomorphism"}.get(name, name)) | {"linestyle": ""}
+        before, after = (float(part["moved"].sel(state=state)[place]) for state in ("init", "trained"))
+        axes.plot(before, place, markerfacecolor="white", **style)
+        axes.plot(after, place, **style)
+    axes.set_yticks(range(1, len(names) + 1), names)
+    axes.set(xlim=(0, 1.06 * reach), ylim=(len(names) + 0.7, 0.3))

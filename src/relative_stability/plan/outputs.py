@@ -117,7 +117,7 @@ class Figure(_Published):
             if self.sweeps
             else ("stability/evaluation_mode", "perturbations", "core/randomness")
         )
-        code = source_digest("figures/*", *CODE, *besides, suffixes=(".py", ".mplstyle"))
+        code = source_digest("figures/*", *CODE, *besides)
         return {
             "stage": "figure",
             "code": code,
@@ -210,6 +210,7 @@ class Explorer(_Published):
             "figures/pages/explorer",
             "analysis/sweep",
             "figures/style",
+            "figures/diffeomorphisms",
             "perturbations",
             suffixes=(".py", ".html.j2", ".js"),
         )

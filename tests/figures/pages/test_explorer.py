@@ -9,13 +9,14 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from relative_stability import InputError, datasets
 from relative_stability.core.store import open_dataset, write_dataset
 from relative_stability.datasets.prepared import write_prepared
 from relative_stability.figures.pages.explorer import FRAMES, deformed, described, explorer, page
-from relative_stability.figures.style import net_style
+from relative_stability.figures.style import look
 from relative_stability.perturbations.base import probes
 from relative_stability.perturbations.diffeomorphism import Diffeomorphism
 from tests.figures.pages.test_report import BROWSER, Parts
@@ -68,7 +69,7 @@ def test_what_is_embedded_is_what_the_sweep_holds(html, sweeps):
     assert first["first"] == {"P": 2, "state": 1, "displacement": 1}  # the largest P, trained, one pixel
     assert first["titles"]["P"] == "training-set size P (samples)"
     assert {net: style["color"] for net, style in first["styles"].items()} == {
-        net: net_style(net, [])["color"] for net in ("fc", "cnn")
+        net: to_hex(look(net)["color"]) for net in ("fc", "cnn")
     }
     assert (
         len({style["symbol"] for style in first["styles"].values()})

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
+from matplotlib.colors import to_hex
 
 from relative_stability.analysis.sweep import at_reference, magnitude_axis, open_sweep
 from relative_stability.core.errors import InputError
 from relative_stability.core.store import expect, open_dataset
-from relative_stability.figures.style import net_style
+from relative_stability.figures.style import DASHES, MARKERS, look
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,9 +23,10 @@ TEMPLATE, SCRIPT = (Path(__file__).with_name(name) for name in ("explorer.html.j
 LARGEST = 10**6  # numbers of a variable; the page names those that have more
 INNER = ("bound", "neuron", "feature")  # dimensions of nothing that is looked at by itself
 ALONG = {"snapshot": "snapshot_step", "record": "epoch"}  # what stands at the axis, for dimensions that only count
-SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "P": "cross",
-           "*": "star", "X": "x"}  # fmt: skip
-DASHES = ("solid", "dash", "dot", "dashdot")
+# What plotly calls the markers and dashes of `style`, in their order.
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "triangle-left", "pentagon",
+           "triangle-right", "star", "hexagon")  # fmt: skip
+LINES = ("solid", "dash", "dashdot")
 FRAMES = 13  # displacements of an image, from 0 to the largest useful one
 SMALL = 64  # pixels; of larger images there is one sample, or the page would be large
 SMALLEST = 5  # pixels of images that can be deformed to some use
@@ -52,7 +54,7 @@ def described(sweep: "xr.Dataset") -> dict[str, Any]:
     too_large = [name for name, variable in shown.items() if variable.size > LARGEST]
     shown = {name: variable for name, variable in shown.items() if name not in too_large}
     dims = dict.fromkeys(str(dim) for variable in shown.values() for dim in variable.dims)
-    nets = [str(net) for net in sweep["net"].values]
+    nets, families = ([str(value) for value in sweep[axis].values] for axis in ("net", "architecture"))
     magnitude = magnitude_axis(sweep)
     first = {"P": sweep.sizes["P"] - 1, "state": [str(s) for s in sweep["state"].values].index("trained")}
     first[magnitude] = int(np.flatnonzero(sweep[magnitude].values == float(reference[magnitude]))[0])
@@ -71,7 +73,7 @@ def described(sweep: "xr.Dataset") -> dict[str, Any]:
         "failed": {name: _packed(sweep[name].astype(float), name) for name in ("diverged", "collapsed")},
         "too_large": too_large,
         "left_out": {key: int(sweep.attrs.get(key, 0)) for key in ("missing", "planned")},
-        "styles": {net: _style(net, nets) for net in nets},
+        "styles": {net: _style(net, family) for net, family in zip(nets, families, strict=True)},
     }
 
 
@@ -93,11 +95,10 @@ def _packed(variable: "xr.DataArray", name: str) -> dict[str, Any]:
     return {"dims": list(variable.dims), "title": _title(variable, name), "data": data}
 
 
-def _style(net: str, nets: Sequence[str]) -> dict[str, str]:
-    style = net_style(net, nets)
-    symbols = list(SYMBOLS)
-    dash = DASHES[symbols.index(style["marker"]) % len(DASHES)]
-    return {"color": style["color"], "symbol": SYMBOLS[style["marker"]], "dash": dash}
+def _style(net: str, architecture: str) -> dict[str, str]:
+    style = look(net, architecture)
+    symbol, dash = SYMBOLS[MARKERS.index(style["marker"])], LINES[DASHES.index(style["linestyle"])]
+    return {"color": to_hex(style["color"]), "symbol": symbol, "dash": dash}
 
 
 def deformed(dataset: "xr.Dataset") -> dict[str, Any]:
@@ -107,8 +108,7 @@ def deformed(dataset: "xr.Dataset") -> dict[str, Any]:
     """
     import torch
 
-    from relative_stability.figures.diffeomorphisms import useful_cuts
-    from relative_stability.figures.twins import one_of_each_class
+    from relative_stability.figures.diffeomorphisms import clearest, useful_cuts
     from relative_stability.perturbations.base import probes
     from relative_stability.perturbations.diffeomorphism import Diffeomorphism
     from relative_stability.perturbations.temperature import displacement, temperature_range
@@ -116,7 +116,7 @@ def deformed(dataset: "xr.Dataset") -> dict[str, Any]:
     n = int(dataset.sizes["y"])
     if n < SMALLEST:
         return {}
-    chosen = one_of_each_class(dataset)[: 4 if n <= SMALL else 1]
+    chosen = clearest(dataset)[: 4 if n <= SMALL else 1]
     pixels = dataset["images"].values[chosen]
     images = torch.from_numpy(pixels).float() / (255 if pixels.dtype == np.uint8 else 1)
     cuts, frames = [], []
