@@ -1,4 +1,4 @@
-"""Modes, statistics, precision: how a net is held while it is measured, and that it comes back as it was."""
+"""Modes, statistics, precision: the state of a net while it is measured, and that it is restored."""
 
 import warnings
 

@@ -79,7 +79,7 @@ def _moved(
     """How far the output moves, (state, twin, sample), and of which net, in words. twins: (twin, sample, C, n, n)."""
     import torch
 
-    from relative_stability.stability.evaluation_mode import BatchNorm, held
+    from relative_stability.stability.evaluation_mode import BatchNorm, evaluation_mode
     from relative_stability.training.run import load_net
 
     request: dict[str, Any] = json.loads(curves.attrs["request"])
@@ -96,7 +96,7 @@ def _moved(
     rules: dict[str, BatchNorm] = {"init": "batch", "last": "running"}
     for state, rule in rules.items():
         net = load_net(request, data, dict(weights), state, seed, cpu)
-        with held(net, rule, cpu), torch.no_grad():
+        with evaluation_mode(net, rule, cpu), torch.no_grad():
             outputs.append([net(batch).flatten(1), net(others).flatten(1)])
     if request["training"]["alpha"] is not None:  # what is trained is f − f₀
         outputs[1] = [last - first for last, first in zip(outputs[1], outputs[0], strict=True)]

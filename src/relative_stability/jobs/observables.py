@@ -231,7 +231,7 @@ class _Flow(_Run):
 
 
 class _Difference(torch.nn.Module):
-    """f − f₀. A module, so that both nets are held in the same mode when it is observed."""
+    """f − f₀. A module, so that both nets are put into the same mode when it is observed."""
 
     def __init__(self, trained: torch.nn.Module, initial: torch.nn.Module) -> None:
         super().__init__()

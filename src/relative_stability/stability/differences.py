@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from relative_stability.core.randomness import generator
-from relative_stability.stability.estimators import RESAMPLED_COMPONENTS, Estimate, median_change
+from relative_stability.stability.estimators import RESAMPLED_COMPONENTS, Resampled, median_change
 
 
 class Differences:
@@ -38,7 +38,7 @@ class Differences:
 class Medians:
     """Medians over images of the squared change of every component.
 
-    Where one pass takes all images, they are found at once; else changes are held until all have passed.
+    Where one pass takes all images, they are found at once; else changes are stored until all have passed.
     """
 
     def __init__(self, sizes: Sequence[int], total: int, weights: Tensor, seed: int) -> None:
@@ -46,8 +46,8 @@ class Medians:
         # Positions stay the same for all settings, and for perturbed and noisy images.
         orders = [torch.randperm(size, generator=generator(seed, "components", size)) for size in sizes]
         self.components = [order[:RESAMPLED_COMPONENTS].to(weights.device) for order in orders]
-        self.held: dict[tuple[str, int], Tensor] = {}
-        self.estimates: dict[str, list[list[Estimate]]] = {}
+        self.stored: dict[tuple[str, int], Tensor] = {}
+        self.estimates: dict[str, list[list[Resampled]]] = {}
         self.scratch = torch.empty(0)
 
     @contextmanager
@@ -61,14 +61,14 @@ class Medians:
             yield change
             self._reduce(kind, layer, change)
             return
-        store = self.held.get((kind, layer))
+        store = self.stored.get((kind, layer))
         if store is None or len(store) < settings:
-            store = self.held[kind, layer] = like.new_empty(settings, self.total, size)
+            store = self.stored[kind, layer] = like.new_empty(settings, self.total, size)
         yield store[position, rows]
 
     def reduce(self, settings: int) -> None:
-        """Medians of what is held; the room is used again."""
-        for (kind, layer), store in self.held.items():
+        """Medians of what is stored; the memory is used again."""
+        for (kind, layer), store in self.stored.items():
             for changes in store[:settings]:
                 self._reduce(kind, layer, changes)
 

@@ -23,7 +23,7 @@ RESAMPLED_COMPONENTS = 64
 _COLUMNS = 512  # sorted together: they fit into a cache
 
 
-class Estimate(NamedTuple):
+class Resampled(NamedTuple):
     """A number for each setting, (M,), and what resampled images make of it, (B, M)."""
 
     value: Tensor
@@ -48,17 +48,17 @@ def bootstrap_weights(n: int, samples: int, generator: torch.Generator) -> Tenso
     return counts.scatter_add_(1, indices, torch.ones_like(indices, dtype=torch.float64))
 
 
-def mean_change(changes: Tensor, weights: Tensor) -> Estimate:
+def mean_change(changes: Tensor, weights: Tensor) -> Resampled:
     """Mean over images of the squared change ‖f(x')−f(x)‖².
 
     changes: (M, S, N), summed over components; weights: (B, N) from `bootstrap_weights`. Draws of one image are no
     images of their own: they are averaged first.
     """
     per_image = changes.double().mean(1)
-    return Estimate(per_image.mean(-1), weights @ per_image.T / per_image.shape[1])
+    return Resampled(per_image.mean(-1), weights @ per_image.T / per_image.shape[1])
 
 
-def median_change(changes: Tensor, weights: Tensor, components: Tensor) -> Estimate:
+def median_change(changes: Tensor, weights: Tensor, components: Tensor) -> Resampled:
     """Per component the median over images (and draws) of the squared change, summed over components, M = 1.
 
     changes: (S·N, K), draw by draw; weights: (B, N); components: indices of those that are resampled, which stand
@@ -78,7 +78,7 @@ def median_change(changes: Tensor, weights: Tensor, components: Tensor) -> Estim
     # What is resampled stands for the whole: its relative deviations are those of the sum.
     part = ordered[middle].sum()
     samples = torch.where(part > 0, medians * (value / part), value)
-    return Estimate(value[None], samples[:, None])
+    return Resampled(value[None], samples[:, None])
 
 
 def _column_medians(values: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def _column_medians(values: Tensor) -> Tensor:
     return torch.from_numpy(medians)
 
 
-def mean_pair_distance(spread: Tensor, weights: Tensor) -> Estimate:
+def mean_pair_distance(spread: Tensor, weights: Tensor) -> Resampled:
     """⟨‖f(x)−f(z)‖²⟩ over all pairs of different images: 2/(N−1) Σ ‖f−f̄‖².
 
     spread: (N,), each image's ‖f(x)−f̄‖². Resampled with the mean f̄ held fixed, which is exact to order 1/N and
@@ -103,10 +103,10 @@ def mean_pair_distance(spread: Tensor, weights: Tensor) -> Estimate:
     """
     factor = 2 / (len(spread) - 1)
     spread = spread.double()
-    return Estimate(factor * spread.sum()[None], factor * (weights @ spread)[:, None])
+    return Resampled(factor * spread.sum()[None], factor * (weights @ spread)[:, None])
 
 
-def median_pair_distance(outputs: Tensor, weights: Tensor) -> Estimate:
+def median_pair_distance(outputs: Tensor, weights: Tensor) -> Resampled:
     """The median over all pairs of different images of ‖f(x)−f(z)‖². outputs: (N, K).
 
     It cancels in R, and is held fixed in the intervals of D and G: resampling it would cost B·N² numbers. M = 1.
@@ -118,24 +118,24 @@ def median_pair_distance(outputs: Tensor, weights: Tensor) -> Estimate:
     distances = squares[:, None] + squares - 2 * products
     first, second = torch.triu_indices(len(outputs), len(outputs), 1)
     value = distances[first, second].clamp(min=0).median()[None]
-    return Estimate(value, value.expand(len(weights), 1))
+    return Resampled(value, value.expand(len(weights), 1))
 
 
-def assemble(perturbed: Estimate, noisy: Estimate, pairs: Estimate, level: float = 0.95) -> Stability:
+def assemble(perturbed: Resampled, noisy: Resampled, pairs: Resampled, level: float = 0.95) -> Stability:
     """D, G and R from their parts; intervals are percentiles at `level`. R does not depend on the denominator."""
     parts = (perturbed, pairs), (noisy, pairs), (perturbed, noisy)
     values = [a.value / b.value for a, b in parts]
     return Stability(*values, *(_interval(a.samples / b.samples, level) for a, b in parts))
 
 
-def joined(estimates: list[Estimate]) -> Estimate:
+def joined(estimates: list[Resampled]) -> Resampled:
     """Estimates of single settings, side by side."""
-    return Estimate(torch.cat([e.value for e in estimates]), torch.cat([e.samples for e in estimates], dim=1))
+    return Resampled(torch.cat([e.value for e in estimates]), torch.cat([e.samples for e in estimates], dim=1))
 
 
-def brought_home(estimate: Estimate) -> Estimate:
+def to_cpu(estimate: Resampled) -> Resampled:
     """On the CPU, in float64."""
-    return Estimate(*(part.cpu().double() for part in estimate))
+    return Resampled(*(part.cpu().double() for part in estimate))
 
 
 def _interval(values: Tensor, level: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Hold a net still while it is measured, and hand it back as it was."""
+"""A net in evaluation mode while it is measured: freezes and restores the module's state."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -19,7 +19,7 @@ def statistics_rule(net: Callable[..., Any], batch_norm: BatchNorm) -> BatchNorm
     """Which statistics a net's batch normalisation is measured with: "batch", "clean" or "running".
 
     "running" are the layers' own running values; "batch" those of each batch fed, clean, deformed and noisy
-    separately (the later code of Petrini et al. 2021); "clean" those of each clean batch, held fixed for its
+    separately (the later code of Petrini et al. 2021); "clean" those of each clean batch, kept for its
     deformed and noisy versions. "auto" is "batch" for a net whose running values were never updated, which is a net
     at initialisation, or that keeps none; else "running". Raises InputError for an unknown rule, and for "batch" and
     "clean" where the layers cannot be reached: in scripted nets, and in callables that are no modules.
@@ -70,8 +70,8 @@ class _CleanStatistics:
         layer.running_mean, layer.running_var = self.recorded[call]
 
 
-class Held:
-    """A net that is held still. `clean()` is to surround the pass of each unchanged batch, `forward()` every pass."""
+class EvaluationMode:
+    """The mode of a net that is measured: `clean()` surrounds the pass of each unchanged batch, `forward()` every one."""
 
     def __init__(self, statistics: list[_CleanStatistics], device: torch.device, mixed_precision: bool) -> None:
         self.statistics, self.device, self.mixed = statistics, device, mixed_precision
@@ -101,10 +101,10 @@ class Held:
 
 
 @contextmanager
-def held(
+def evaluation_mode(
     net: Callable[..., Any], rule: BatchNorm, device: torch.device, mixed_precision: bool = False
-) -> Iterator[Held]:
-    """Hold a net in evaluation mode, with the statistics of `rule`; then put back modes, statistics and generators.
+) -> Iterator[EvaluationMode]:
+    """Put a net into evaluation mode, with the statistics of `rule`; then restore modes, statistics and generators.
 
     mixed_precision: bfloat16 autocast, and TF32 where the device has it; without it neither, whatever is set outside.
     A callable that is no module is taken as it is.
@@ -127,7 +127,7 @@ def held(
                 elif rule == "clean":
                     statistics.append(_CleanStatistics())
                     stack.callback(layer.register_forward_pre_hook(statistics[-1].before).remove)
-            yield Held(statistics, device, mixed_precision)
+            yield EvaluationMode(statistics, device, mixed_precision)
     finally:
         for layer, values in kept:
             for key, value in values.items():

@@ -1,8 +1,8 @@
 """The forward passes of a measurement: every image at every setting, streamed, and what is kept of them.
 
 Memory stays within a batch, whatever the number of settings: of each image and setting one number is kept, the squared
-change ‖f(x')−f(x)‖². Medians over images need the changes of all images at once, component by component; they are held
-for as many settings together as take no more room than the images.
+change ‖f(x')−f(x)‖². Medians over images need the changes of all images at once, component by component; they are
+stored for as many settings together as take no more room than the images.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,13 +22,13 @@ from relative_stability.stability.estimators import (
     Stability,
     assemble,
     bootstrap_weights,
-    brought_home,
     joined,
     mean_change,
     mean_pair_distance,
     median_pair_distance,
+    to_cpu,
 )
-from relative_stability.stability.evaluation_mode import Held
+from relative_stability.stability.evaluation_mode import EvaluationMode
 
 Matching = str  # "mean": every image gets noise of the mean norm; "image": each of its own
 PERTURBED = "perturbed"
@@ -68,20 +68,20 @@ class Measured(NamedTuple):
 
 @torch.no_grad()
 def measure_passes(
-    activations: Activations, layers: Mapping[str, int], images: Tensor, plan: Plan, held: Held
+    activations: Activations, layers: Mapping[str, int], images: Tensor, plan: Plan, mode: EvaluationMode
 ) -> Measured:
     """Run every pass of a measurement. layers: what is measured, with how many numbers each gives for an image.
 
     Raises InputError where activations are not finite, naming the setting.
     """
-    return _Measurement(activations, layers, images, plan, held).run()
+    return _Measurement(activations, layers, images, plan, mode).run()
 
 
 class _Measurement:
     def __init__(
-        self, activations: Activations, layers: Mapping[str, int], images: Tensor, plan: Plan, held: Held
+        self, activations: Activations, layers: Mapping[str, int], images: Tensor, plan: Plan, mode: EvaluationMode
     ) -> None:
-        self.activations, self.images, self.plan, self.held = activations, images, plan, held
+        self.activations, self.images, self.plan, self.mode = activations, images, plan, mode
         self.position = {name: k for k, name in enumerate(layers)}
         self.sizes = sizes = list(layers.values())
         self.working = images.dtype if images.dtype == torch.float64 else torch.float32
@@ -102,7 +102,7 @@ class _Measurement:
         }
         self.rules = list(rules)
         # Few numbers are kept for all images, and many made again for every batch.
-        few = self.total * sum(sizes) <= images.numel() and not held.follows_clean
+        few = self.total * sum(sizes) <= images.numel() and not mode.follows_clean
         self.keeps_clean = few or len(parts) == 1
         self.kept: dict[int, list[Tensor]] = {}
         self.weights = bootstrap_weights(count, plan.bootstrap, generator(plan.seed, "bootstrap"))
@@ -115,8 +115,8 @@ class _Measurement:
         spread, outputs = self._unchanged()
         plan, count, weights = self.plan, len(self.images), self.weights
         room = self.images.numel() // (self.total * sum(self.sizes))
-        held = self.medians is not None and len(self.rows) > 1
-        step = max(1, room) if held else len(plan.settings)
+        stored = self.medians is not None and len(self.rows) > 1
+        step = max(1, room) if stored else len(plan.settings)
         for start in range(0, len(plan.settings), step):
             chunk = range(start, min(start + step, len(plan.settings)))
             self._perturbed(chunk)
@@ -129,7 +129,7 @@ class _Measurement:
 
         def stability(layer: int, name: str, rule: Matching) -> Stability:
             if self.medians is not None and name == "median":
-                found = (brought_home(joined(self.medians.estimates[k][layer])) for k in (PERTURBED, rule))
+                found = (to_cpu(joined(self.medians.estimates[k][layer])) for k in (PERTURBED, rule))
                 distance = median_pair_distance(outputs[layer], weights)
             else:
                 found = (mean_change(per_image[k][layer], weights) for k in (PERTURBED, rule))
@@ -152,7 +152,7 @@ class _Measurement:
         if start in self.kept:
             return self.kept[start]
         activations: dict[int, Tensor] = {}
-        with self.held.clean():
+        with self.mode.clean():
             # A copy, as a net may overwrite its input.
             self._forward(self._batch(rows).clone(), lambda k, x: activations.update({k: flat(x).clone()}))
         found = [activations[k] for k in range(len(self.sizes))]
@@ -243,7 +243,7 @@ class _Measurement:
                 )
             visit(k, x)
 
-        with self.held.forward():
+        with self.mode.forward():
             self.activations.run(batch.to(self.images.dtype), known)
 
     def _refuse_not_finite(self, chunk: range) -> None:

@@ -15,7 +15,7 @@ from relative_stability.perturbations.base import Perturbation
 from relative_stability.perturbations.diffeomorphism import Diffeomorphism
 from relative_stability.stability.activations import OUTPUT, WHOLE, Net, hooked, pick_layers
 from relative_stability.stability.estimators import ESTIMATORS
-from relative_stability.stability.evaluation_mode import BatchNorm, held, statistics_rule
+from relative_stability.stability.evaluation_mode import BatchNorm, evaluation_mode, statistics_rule
 from relative_stability.stability.forward_passes import Measured, Plan, Setting, measure_passes
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ def stability_variables(
     rules = _estimators(estimator, noise_matching)
     settings = [Setting(family, magnitude) for family in families for magnitude in magnitudes]
     rule = statistics_rule(net, batch_norm)
-    with held(net, rule, images.device, mixed_precision) as still, torch.no_grad():
-        with still.clean(), still.forward():
+    with evaluation_mode(net, rule, images.device, mixed_precision) as mode, torch.no_grad():
+        with mode.clean(), mode.forward():
             picked = pick_layers(net, WHOLE if layers is None else layers, images)
         with hooked(net, [name.partition(":")[0] for name in picked]) as activations:
-            measured = measure_passes(activations, picked, images, Plan(settings, rules, progress, **plan), still)
+            measured = measure_passes(activations, picked, images, Plan(settings, rules, progress, **plan), mode)
     variables = _labelled(
         measured, families, magnitudes, None if layers is None else [name or OUTPUT for name in picked], estimator
     )
@@ -193,8 +193,8 @@ def measure(
 
         D = ⟨‖f(τx)−f(x)‖²⟩ / ⟨‖f(x)−f(z)‖²⟩,   G = ⟨‖f(x+η)−f(x)‖²⟩ / ⟨‖f(x)−f(z)‖²⟩,   R = D / G
 
-    net: a torch.nn.Module from (B, C, n, n) to (B, …), measured in evaluation mode and handed back as it was, or any
-    other callable, taken as it is; images: (N, C, n, n), as the net was trained on them (the norm of η is in their
+    net: a torch.nn.Module from (B, C, n, n) to (B, …), measured in evaluation mode, its state restored afterwards, or
+    any other callable, taken as it is; images: (N, C, n, n), as the net was trained on them (the norm of η is in their
     units), of the dtype and on the device that the net takes.
 
     perturbation: "diffeomorphism" or "translation", with `displacement` δ in pixels (and `cut`, one or several, for
