@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
+from shutil import copy2
 from tempfile import TemporaryDirectory
 
 from benchmarks.timing import ratio, report
@@ -26,16 +27,16 @@ def run(runs: int = 300) -> Iterator[str]:
     with TemporaryDirectory() as folder, chdir(folder):
         sweep = asked(max(1, round(runs / len(NETS) / len(SIZES))))
         make_runs(sweep.measurements)
-        before, former = Path("before.nc"), Path("former.nc")
-        collect(sweep, str(before), leave_out=1)
+        collect(sweep, leave_out=1)
+        before = Path(sweep.path).rename("before.nc")
 
         def from_scratch() -> None:
+            Path(sweep.path).unlink(missing_ok=True)
             collect(sweep)
 
         def with_one_added() -> None:
-            former.unlink(missing_ok=True)
-            former.hardlink_to(before)
-            collect(sweep, str(former))
+            copy2(before, sweep.path)
+            collect(sweep)
 
         count = len(sweep.measurements)
         yield report(f"{count:,} runs collected / one added to the others", ratio(from_scratch, with_one_added, 3))
@@ -48,11 +49,11 @@ def asked(ranges: int) -> Sweep:
     return build_grid(config, Schema(SCHEMA)).sweeps[0]
 
 
-def collect(sweep: Sweep, former: str = "", leave_out: int = 0) -> None:
+def collect(sweep: Sweep, leave_out: int = 0) -> None:
     """The stage itself. leave_out: so many of the last runs."""
     there = slice(len(sweep.measurements) - leave_out)
     request = {**sweep.request, "measurements": sweep.request["measurements"][there]}
-    stages.collect(request, json.loads(sweep.runs_json)[there], sweep.mark, sweep.path, former)
+    stages.collect(request, json.loads(sweep.runs_json)[there], sweep.mark, sweep.path)
 
 
 if __name__ == "__main__":

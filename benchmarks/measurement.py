@@ -7,7 +7,7 @@ from torch import nn
 
 import relative_stability as rs
 from benchmarks.timing import ratio, report
-from relative_stability.stability.measure import build_families, stability_variables
+from relative_stability.stability.measure import build_families, stability_dataset
 
 CUTS = (3, 5, 15)
 
@@ -49,7 +49,7 @@ def whole(name: str, net: nn.Module, images: torch.Tensor, count: int, rounds: i
     sizes = magnitudes(images.shape[-1], count)
 
     def measured():
-        stability_variables(net, images, families, sizes, estimator="both", batch_norm="running")
+        stability_dataset(net, images, families, sizes, estimator="both", batch_norm="running")
 
     @torch.no_grad()
     def forward():
@@ -66,9 +66,9 @@ def deep(net: nn.Module, images: torch.Tensor, layers: str, estimator: str) -> s
     options = {"estimator": estimator, "noise_matching": "image", "batch_norm": "running"}
 
     def every():
-        stability_variables(net, images, families, sizes, layers=layers, **options)
+        stability_dataset(net, images, families, sizes, layers=layers, **options)
 
     def output():
-        stability_variables(net, images, families, sizes, **options)
+        stability_dataset(net, images, families, sizes, **options)
 
     return report(f"{layers} of ResNet18 / output alone, {estimator}, {len(images)} images", ratio(every, output, 3))

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable
 
 import numpy as np
+import xarray as xr
 
 from relative_stability.core.provenance import hardware, software
-from relative_stability.core.store import Variable, as_json, write
+from relative_stability.core.store import as_json, labelled, write_dataset
 from relative_stability.jobs.observables import LATER
 from relative_stability.plan.runs import Measurement, Run
 from relative_stability.plan.seeds import parse_seeds
@@ -25,11 +26,11 @@ def make_runs(
     for m in measurements:
         if m.run.curves not in drawn:
             drawn.add(m.run.curves)
-            write(m.run.curves, _curves(m.run, fails), _attributes(m.run, torch_version))
+            write_dataset(m.run.curves, _curves(m.run, fails).assign_attrs(_attributes(m.run, torch_version)))
         settings = {**LATER, **m.stability}
         settings = {k: v if isinstance(v, str | int) else as_json(v) for k, v in settings.items()}
         settings["stability_seed"] = settings.pop("seed")
-        write(m.path, _measured(m, fails), {**_attributes(m, torch_version), **settings})
+        write_dataset(m.path, _measured(m, fails).assign_attrs({**_attributes(m, torch_version), **settings}))
 
 
 def _attributes(made: Run | Measurement, torch_version: str) -> dict[str, str | float]:
@@ -41,7 +42,7 @@ def _numbers(digest: str, *shape: int) -> np.ndarray:
     return np.exp(np.random.default_rng(int(digest, 16)).standard_normal(shape))
 
 
-def _curves(run: Run, fails: Callable[[Run, int], str]) -> dict[str, Variable]:
+def _curves(run: Run, fails: Callable[[Run, int], str]) -> xr.Dataset:
     schedule, seeds = Schedule(run.training, run.P), np.array(parse_seeds(run.seeds))
     epochs, found = np.array(schedule.epochs), [fails(run, seed) for seed in seeds.tolist()]
     diverged, collapsed = (np.array([which == word for which in found]) for word in ("diverged", "collapsed"))
@@ -51,34 +52,34 @@ def _curves(run: Run, fails: Callable[[Run, int], str]) -> dict[str, Variable]:
     best = np.where(diverged, 0, np.nan_to_num(curves[1, :, 1:records], nan=9).argmin(1) + 1)
     along = {"epoch": ("seed", "epoch"), "snapshot": ("seed", "snapshot")}
     variables = {
-        "seed": Variable(("seed",), seeds, "seed of subset, initialisation and order"),
-        "epoch": Variable(("epoch",), epochs, "passes over the training set", "epoch"),
-        "train_loss": Variable(along["epoch"], curves[0, :, :records], "training loss"),
-        "test_error": Variable(along["epoch"], curves[1, :, :records], "test error"),
-        "best_epoch": Variable(("seed",), epochs[best].astype(float), "epoch of the best test error", "epoch"),
-        "collapsed": Variable(("seed",), collapsed, "whether the output became a constant"),
-        "diverged_epoch": Variable(("seed",), np.where(diverged, 1.0, np.nan), "epoch of infinite loss", "epoch"),
+        "seed": labelled(("seed",), seeds, "seed of subset, initialisation and order"),
+        "epoch": labelled(("epoch",), epochs, "passes over the training set", "epoch"),
+        "train_loss": labelled(along["epoch"], curves[0, :, :records], "training loss"),
+        "test_error": labelled(along["epoch"], curves[1, :, :records], "test error"),
+        "best_epoch": labelled(("seed",), epochs[best].astype(float), "epoch of the best test error", "epoch"),
+        "collapsed": labelled(("seed",), collapsed, "whether the output became a constant"),
+        "diverged_epoch": labelled(("seed",), np.where(diverged, 1.0, np.nan), "epoch of infinite loss", "epoch"),
     }
     if snapshots:
         steps = np.array(schedule.snapshots)
         variables |= {
-            "snapshot_step": Variable(("snapshot",), steps, "optimisation steps at each snapshot", "step"),
-            "snapshot_epoch": Variable(("snapshot",), steps / schedule.steps_an_epoch, "passes", "epoch"),
-            "snapshot_train_loss": Variable(along["snapshot"], curves[0, :, records:], "training loss"),
-            "snapshot_test_error": Variable(along["snapshot"], curves[1, :, records:], "test error"),
+            "snapshot_step": labelled(("snapshot",), steps, "optimisation steps at each snapshot", "step"),
+            "snapshot_epoch": labelled(("snapshot",), steps / schedule.steps_an_epoch, "passes", "epoch"),
+            "snapshot_train_loss": labelled(along["snapshot"], curves[0, :, records:], "training loss"),
+            "snapshot_test_error": labelled(along["snapshot"], curves[1, :, records:], "test error"),
         }
-    return variables
+    return xr.Dataset(variables)
 
 
-def _measured(m: Measurement, fails: Callable[[Run, int], str]) -> dict[str, Variable]:
+def _measured(m: Measurement, fails: Callable[[Run, int], str]) -> xr.Dataset:
     seeds, settings = np.array(parse_seeds(m.run.seeds)), m.stability
     magnitude = "displacement" if "displacement" in settings else "magnitude"
     along, inner = ("seed", "state"), {magnitude: len(settings[magnitude])}
     variables = {
-        "seed": Variable(("seed",), seeds, "seed of subset, initialisation and order"),
-        "state": Variable(("state",), np.array(["init", "trained"]), "state of the net", ""),
-        "bound": Variable(("bound",), BOUNDS, "end of the interval", ""),
-        magnitude: Variable((magnitude,), np.array(settings[magnitude], float), f"{magnitude} of x", "pixel"),
+        "seed": labelled(("seed",), seeds, "seed of subset, initialisation and order"),
+        "state": labelled(("state",), np.array(["init", "trained"]), "state of the net", ""),
+        "bound": labelled(("bound",), BOUNDS, "end of the interval", ""),
+        magnitude: labelled((magnitude,), np.array(settings[magnitude], float), f"{magnitude} of x", "pixel"),
     }
     states = 2
     if m.observable == "dynamics":
@@ -86,32 +87,32 @@ def _measured(m: Measurement, fails: Callable[[Run, int], str]) -> dict[str, Var
         along, states = ("seed", "snapshot"), len(schedule.snapshots) + 1
         steps = np.array([0, *schedule.snapshots])
         variables |= {
-            "snapshot": Variable(("snapshot",), np.arange(states), "number of the snapshot"),
-            "snapshot_step": Variable(("snapshot",), steps, "optimisation steps at each snapshot", "step"),
-            "snapshot_epoch": Variable(("snapshot",), steps / schedule.steps_an_epoch, "passes", "epoch"),
+            "snapshot": labelled(("snapshot",), np.arange(states), "number of the snapshot"),
+            "snapshot_step": labelled(("snapshot",), steps, "optimisation steps at each snapshot", "step"),
+            "snapshot_epoch": labelled(("snapshot",), steps / schedule.steps_an_epoch, "passes", "epoch"),
         }
         del variables["state"]
     if "cut" in settings:
-        variables["cut"] = Variable(("cut",), np.array(settings["cut"]), "highest frequency")
+        variables["cut"] = labelled(("cut",), np.array(settings["cut"]), "highest frequency")
         inner = {"cut": len(settings["cut"]), **inner}
         moved = _numbers(m.run.dataset.digest, *inner.values())
-        variables["rms_displacement"] = Variable(tuple(inner), moved, "root mean square displacement", "pixel")
+        variables["rms_displacement"] = labelled(tuple(inner), moved, "root mean square displacement", "pixel")
     noise = _numbers(m.digest, len(seeds), states, *inner.values())
-    variables["noise_norm"] = Variable((*along, *inner), noise, "mean norm", "input units")
+    variables["noise_norm"] = labelled((*along, *inner), noise, "mean norm", "input units")
     if m.observable == "depth":
         names = np.array([f"block{k}" for k in range(1 + len(m.run.net))])  # nets of longer names are deeper
-        variables["layer"] = Variable(("layer",), names, "layer", "")
+        variables["layer"] = labelled(("layer",), names, "layer", "")
         inner = {"layer": len(names), **inner}
     gone = np.array([fails(m.run, seed) == "diverged" for seed in seeds.tolist()])
     values = _numbers(m.digest, 3, len(seeds), states, *inner.values())
     values[:, gone, 1:] = np.nan
     for name, value in zip("DGR", values, strict=True):
         interval = np.stack([value * 0.9, value * 1.1], 2)
-        variables[name] = Variable((*along, *inner), value, f"stability {name}")
-        variables[f"{name}_interval"] = Variable((*along, "bound", *inner), interval, f"95 % interval of {name}")
+        variables[name] = labelled((*along, *inner), value, f"stability {name}")
+        variables[f"{name}_interval"] = labelled((*along, "bound", *inner), interval, f"95 % interval of {name}")
     if m.run.net_options["architecture"] == "one_hidden" and m.observable == "output":
         size = m.run.net_options[NEURONS], m.run.dataset.options[FEATURES]
         weights = _numbers(m.digest, len(seeds), 2, *size).astype("f4")
-        variables["hidden_weight"] = Variable((*along, "neuron", "feature"), weights, "first-layer weights w")
-        variables["compression"] = Variable(along, weights.mean((2, 3)).astype(float), "compression λ")
-    return variables
+        variables["hidden_weight"] = labelled((*along, "neuron", "feature"), weights, "first-layer weights w")
+        variables["compression"] = labelled(along, weights.mean((2, 3)).astype(float), "compression λ")
+    return xr.Dataset(variables)

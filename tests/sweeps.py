@@ -3,19 +3,14 @@
 import numpy as np
 import xarray as xr
 
-from relative_stability.analysis.collect import Collection
-from relative_stability.analysis.parts import run_part
-from relative_stability.core.store import to_dataset, to_variables
+from relative_stability.analysis.collect import attributes, combine, kind, run_dataset
 
 
 def collected(cells):
     """The sweep of some runs, each given as labels, Datasets of what was measured by observable, and curves."""
-    runs = [{**labels, "seeds": curves["seed"].values.tolist()} for labels, _, curves in cells]
-    collection = Collection(runs)
-    for run, (_, measured, curves) in zip(runs, cells, strict=True):
-        measured = {name: (to_variables(found), found.attrs) for name, found in measured.items()}
-        collection.add(run, run_part(run, measured, to_variables(curves), training_device="cpu"))
-    return to_dataset(collection.variables, collection.attributes)
+    parts = [run_dataset(*cell) for cell in cells]
+    order = {axis: list(dict.fromkeys(labels[axis] for labels, *_ in cells)) for axis in ("dataset", "net")}
+    return combine(parts, order).assign_attrs(attributes(map(kind, parts)))
 
 
 def made_up(

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from relative_stability import InputError
-from relative_stability.analysis import former
-from relative_stability.core.store import read, write
+from relative_stability.core.store import open_dataset, read_attributes, write_dataset
 from relative_stability.jobs import stages
 from relative_stability.plan.grid import build_grid
 from tests.runs import make_runs
@@ -30,7 +29,7 @@ LINEAR = {
     "datasets": ["stripe"], "nets": ["few"], "P": [16, 64], "seeds": ["0-1"], "training": {"loss": "hinge"},
     "stability": {"perturbation": "subspace", "magnitude": [0.3, 1]},
 }  # fmt: skip
-OUT, FORMER = "results/sweeps/s.nc", "results/.collected/s.nc"
+OUT = "results/sweeps/s.nc"
 
 
 def fails(run, seed):
@@ -54,10 +53,11 @@ def swept(schema, tmp_path, monkeypatch):
     return made
 
 
-def collect(sweep, former=FORMER):
-    """The sweep file, as bytes."""
-    Path(OUT).unlink(missing_ok=True)  # as Snakemake does
-    stages.collect(json.loads(sweep.json), json.loads(sweep.runs_json), sweep.mark, OUT, former)
+def collect(sweep, anew=False):
+    """The sweep file, as bytes. anew: without the one of last time."""
+    if anew:
+        Path(OUT).unlink(missing_ok=True)
+    stages.collect(json.loads(sweep.json), json.loads(sweep.runs_json), sweep.mark, OUT)
     return Path(OUT).read_bytes()
 
 
@@ -68,7 +68,7 @@ def opened(monkeypatch):
 
     def spied(path, mode="r", **options):
         if mode == "r":
-            names.append(str(path))
+            names.append(os.path.relpath(path))
         return real(path, mode, **options)
 
     monkeypatch.setattr(netCDF4, "Dataset", spied)
@@ -100,7 +100,7 @@ def files(measurements):
 def test_what_is_added_removed_or_changed_gives_what_reading_everything_gives(swept, entry, changes):
     """There and back, twice."""
     one, other = swept(entry), swept({**entry, **changes}, torch_version="2.9")
-    scratch = [collect(sweep, former="") for sweep in (one, other)]
+    scratch = [collect(sweep, anew=True) for sweep in (one, other)]
     assert scratch[0] != scratch[1]
     for sweep, expected in zip((one, other, one, other), scratch * 2, strict=True):
         assert collect(sweep) == expected
@@ -110,18 +110,18 @@ def test_an_attribute_stands_where_it_is_true_of_all_runs_and_what_made_them_is_
     one, other = swept(LINEAR), swept({**LINEAR, "P": [16, 32, 64]}, torch_version="2.9")
     for sweep, expected in ((one, "2.8"), (other, "2.8, 2.9"), (one, "2.8")):
         collect(sweep)
-        made = read(OUT)[1]
+        made = read_attributes(OUT)
         assert (made["torch_version"], made["device"], made["training_device"]) == (expected, "cpu", "cpu")
         assert "wall_time_s" not in made and made["images"]
 
 
 def test_replaced_runs_are_read_and_all_others_taken(swept, opened):
     one, other = swept(INSIDE), swept(INSIDE, nets={**BASE["nets"], "fc": {"training": {"learning_rate": 0.02}}})
-    scratch = collect(other, former="")
-    collect(one)
+    scratch = collect(other, anew=True)
+    collect(one, anew=True)
     opened.clear()
     assert collect(other) == scratch
-    assert set(opened) == {FORMER} | files(m for m in other.measurements if m.run.net == "fc")
+    assert set(opened) == {OUT} | files(m for m in other.measurements if m.run.net == "fc")
 
 
 def test_a_run_that_is_added_is_the_only_one_that_is_read(swept, opened):
@@ -130,10 +130,10 @@ def test_a_run_that_is_added_is_the_only_one_that_is_read(swept, opened):
     sweep = swept({**INSIDE, "nets": ["fc", "lenet", "cnn"], "seeds": ["0-1", "4-5"]})
     collect(sweep)
     new = files(m for m in sweep.measurements if m.run.net == "cnn")
-    assert sorted(opened) == sorted({FORMER} | new)
+    assert sorted(opened) == sorted({OUT} | new)
     opened.clear()
     collect(sweep)
-    assert opened == [FORMER]
+    assert opened == [OUT]
 
 
 def test_a_run_that_was_made_again_is_read_again(swept, opened):
@@ -141,24 +141,23 @@ def test_a_run_that_was_made_again_is_read_again(swept, opened):
     sweep = swept(INSIDE)
     collect(sweep)
     path = sweep.measurements[0].path
-    variables, attributes = read(path)
-    variables["D"] = variables["D"]._replace(values=variables["D"].values * (1 + 1e-12))
-    write(path, variables, attributes)
+    found = open_dataset(path)
+    write_dataset(path, found.assign(D=found["D"] * (1 + 1e-12)))
     opened.clear()
     after = collect(sweep)
     run = files(m for m in sweep.measurements if m.run == sweep.measurements[0].run)
-    assert set(opened) == {FORMER} | run
-    assert after == collect(sweep, former="")
+    assert set(opened) == {OUT} | run
+    assert after == collect(sweep, anew=True)
 
 
 def spoilt(kind):
     """The former sweep, made useless."""
-    variables, attributes = read(FORMER)
-    request, parts = json.loads(attributes["request"]), json.loads(attributes[former.PARTS])
+    sweep = open_dataset(OUT)
+    request, parts = json.loads(sweep.attrs["request"]), json.loads(sweep.attrs["parts"])
     if kind in ("cut", "empty", "other"):
-        whole = Path(FORMER).read_bytes()
+        whole = Path(OUT).read_bytes()
         content = {"cut": whole[: len(whole) // 2], "empty": b"", "other": b"not a result\n" * 20}[kind]
-        Path(FORMER).write_bytes(content)
+        Path(OUT).write_bytes(content)
         return
     if kind == "version":
         request["version"] -= 1
@@ -166,69 +165,72 @@ def spoilt(kind):
         parts["code"] = "0"
     elif kind == "runs":
         parts["of"] = {}
-    elif kind == "sizes":
-        parts["heads"][0]["sizes"]["record"] = 1000
+    elif kind == "labels":
+        sweep = sweep.isel(seed=slice(1, None))
     elif kind == "variables":
-        del variables["R"]
+        sweep = sweep.drop_vars("R")
     if kind in ("version", "code"):
-        variables["D"] = variables["D"]._replace(values=variables["D"].values * 2)  # to be seen if it were taken
-    others = {} if kind == "plain" else {former.PARTS: "{" if kind == "words" else json.dumps(parts)}
-    attributes = {key: value for key, value in attributes.items() if key != former.PARTS}
-    write(FORMER, variables, {**attributes, "request": json.dumps(request), **others})
+        sweep["D"] = sweep["D"] * 2  # to be seen if it were taken
+    sweep.attrs |= {"request": json.dumps(request), "parts": "{" if kind == "words" else json.dumps(parts)}
+    if kind == "plain":
+        del sweep.attrs["parts"]
+    write_dataset(OUT, sweep)
 
 
 @pytest.mark.parametrize(
-    "kind", ["cut", "empty", "other", "version", "code", "runs", "sizes", "variables", "plain", "words"]
+    "kind", ["cut", "empty", "other", "version", "code", "runs", "labels", "variables", "plain", "words"]
 )
-def test_a_former_sweep_that_is_of_no_use_is_ignored(swept, kind):
+def test_a_former_sweep_that_is_of_no_use_is_ignored(swept, opened, kind):
     sweep = swept(INSIDE)
     scratch = collect(sweep)
     spoilt(kind)
-    assert collect(sweep) == scratch
-    assert Path(FORMER).samefile(OUT)
-
-
-def test_where_files_have_one_name_only_every_run_is_read(swept, opened, monkeypatch):
-    def refused(*_):
-        raise OSError("no links here")
-
-    monkeypatch.setattr(os, "link", refused)
-    sweep = swept(LINEAR)
-    scratch = collect(sweep)
     opened.clear()
     assert collect(sweep) == scratch
-    assert set(opened) == files(sweep.measurements)
+    assert set(opened) == {OUT} | files(sweep.measurements)
 
 
 @pytest.mark.parametrize(("which", "rule"), [("curves", "train"), ("stability", "measure")])
 def test_a_broken_file_of_a_new_run_is_named_with_the_rule_that_remakes_it(swept, which, rule):
-    collect(swept(LINEAR))
+    before = collect(swept(LINEAR))
     sweep = swept({**LINEAR, "P": [16, 32, 64]})
     new = next(m for m in sweep.measurements if m.run.P == 32)
     path = {"curves": new.run.curves, "stability": new.path}[which]
-    variables, attributes = read(path)
-    write(path, variables, {**attributes, "digest": "0"})
+    write_dataset(path, open_dataset(path).assign_attrs(digest="0"))
     with pytest.raises(InputError, match=f"{path} is not .*its digest is 0.*rule {rule} remakes it"):
         collect(sweep)
     Path(path).unlink()
     with pytest.raises(InputError, match=f"{path} is not a complete result file .*rule {rule} remakes it"):
         collect(sweep)
-    assert not Path(OUT).exists() and Path(FORMER).exists()
+    assert Path(OUT).read_bytes() == before
 
 
 @pytest.mark.parametrize("factor", [1 + 1e-15, 1.1])
 def test_what_runs_share_may_differ_by_rounding_alone(swept, factor):
-    """Then nothing is taken from the file, as what each of them said is lost."""
     sweep = swept(INSIDE)
-    path = sweep.measurements[0].path
-    variables, attributes = read(path)
-    moved = variables["rms_displacement"]
-    write(path, {**variables, "rms_displacement": moved._replace(values=moved.values * factor)}, attributes)
+    found = open_dataset(path := sweep.measurements[0].path)
+    moved = found["rms_displacement"]
+    write_dataset(path, found.assign(rms_displacement=moved * factor))
     if factor > 1.01:
         with pytest.raises(InputError, match=r"rms_displacement is .* their files do not belong together"):
             collect(sweep)
         return
     scratch = collect(sweep)
-    assert former.PARTS not in read(OUT)[1]
-    np.testing.assert_array_equal(read(OUT)[0]["rms_displacement"].values[0], moved.values)
+    np.testing.assert_allclose(open_dataset(OUT)["rms_displacement"].values[0], moved.values, rtol=1e-14)
     assert collect(sweep) == scratch
+
+
+@pytest.mark.parametrize("other", [{"displacement": [1.2, 0.7]}, {"displacement": [1.2, 0.6, 0.3]}])
+def test_runs_measured_at_other_settings_are_refused_unless_one_has_them_all(swept, other):
+    sweep = swept(INSIDE)
+    found = open_dataset(path := sweep.measurements[-1].path)
+    values = np.array(other["displacement"])
+    if len(values) == 2:
+        write_dataset(path, found.assign_coords(displacement=values))
+        with pytest.raises(
+            InputError, match=r"displacement is \[1.2, 0.6\] in one run .* \[1.2, 0.7\] in another: their"
+        ):
+            collect(sweep)
+        return
+    write_dataset(path, found.isel(displacement=[0]))
+    collect(sweep)
+    assert open_dataset(OUT)["displacement"].values.tolist() == [1.2, 0.6]

@@ -5,6 +5,7 @@ import sys
 import time
 from textwrap import dedent
 
+import netCDF4
 import numpy as np
 import pytest
 import torch
@@ -12,83 +13,113 @@ import xarray as xr
 
 from relative_stability import InputError
 from relative_stability.core.store import (
-    Variable,
     atomic,
     expect,
+    labelled,
     open_dataset,
-    read,
+    read_attributes,
     read_tensors,
-    to_dataset,
-    write,
     write_dataset,
     write_tensors,
 )
 
-VARIABLES = {
-    "P": Variable(("P",), np.array([32, 64]), "training-set size", "samples"),
-    "R": Variable(("P", "seed"), np.array([[0.5, np.nan], [1.0, 2.0]]), "relative stability"),
-    "diverged": Variable(("P",), np.array([True, False]), "diverged"),
-    "net": Variable(("net",), np.array(["fc", "lenet"]), "net", ""),
-    "count": Variable((), np.array(3), "a scalar"),
-    "images": Variable(("P", "y"), np.array([[0, 255], [1, 2]], "u1"), "pixels"),
-}
+DATASET = xr.Dataset(
+    {
+        "P": labelled(("P",), [32, 64], "training-set size", "samples"),
+        "R": labelled(("P", "seed"), [[0.5, np.nan], [1.0, 2.0]], "relative stability"),
+        "diverged": labelled(("P",), [True, False], "diverged"),
+        "net": labelled(("net",), ["fc", "lenet"], "net", ""),
+        "architecture": labelled(("net",), ["fc", "cnn"], "architecture", ""),
+        "count": labelled((), 3, "a scalar"),
+        "task": labelled((), "stripe", "a word", ""),
+        "images": labelled(("P", "y"), np.array([[0, 255], [1, 2]], "u1"), "pixels"),
+    },
+    attrs={"digest": "abc", "wall_time_s": 1.5},
+).set_coords("architecture")
 
 
-def test_round_trip_keeps_values_types_words_and_units(tmp_path):
-    write(tmp_path / "a.nc", VARIABLES, {"digest": "abc", "wall_time_s": 1.5})
-    found, attributes = read(tmp_path / "a.nc")
-    assert attributes == {"digest": "abc", "wall_time_s": 1.5}
-    for name, variable in VARIABLES.items():
-        np.testing.assert_array_equal(found[name].values, variable.values)
-        assert found[name].dims == variable.dims
-        assert found[name].long_name == variable.long_name
-    assert found["images"].values.dtype == np.uint8
-    assert found["P"].units == "samples"
+def test_round_trip_keeps_values_types_coordinates_words_and_units(tmp_path):
+    write_dataset(tmp_path / "a.nc", DATASET)
+    found = open_dataset(tmp_path / "a.nc")
+    xr.testing.assert_identical(found, DATASET)
+    assert {n: v.dtype.kind for n, v in found.variables.items()} == {
+        n: v.dtype.kind for n, v in DATASET.variables.items()
+    }
+    assert found["images"].dtype == np.uint8 and found["P"].attrs["units"] == "samples"
+    assert read_attributes(tmp_path / "a.nc") == {**DATASET.attrs, "coordinates": "architecture"}
+
+
+def test_some_variables_alone_are_read(tmp_path):
+    write_dataset(tmp_path / "a.nc", DATASET)
+    xr.testing.assert_identical(open_dataset(tmp_path / "a.nc", only=["R", "count"]), DATASET[["R", "count"]])
+
+
+def test_numbers_are_packed_with_a_checksum_and_have_no_fill_value(tmp_path):
+    write_dataset(tmp_path / "a.nc", DATASET)
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        assert {key: file["R"].filters()[key] for key in ("zlib", "complevel", "fletcher32")} == {
+            "zlib": True, "complevel": 1, "fletcher32": True,
+        }  # fmt: skip
+        assert set(file["R"].ncattrs()) == {"long_name", "units"}
 
 
 def test_xarray_opens_it_by_itself(tmp_path):
-    write(tmp_path / "a.nc", VARIABLES, {})
+    write_dataset(tmp_path / "a.nc", DATASET)
     with xr.open_dataset(tmp_path / "a.nc") as dataset:
+        xr.testing.assert_identical(dataset.load(), DATASET)
         assert float(dataset.R.sel(P=64)[1]) == 2
         assert dataset.diverged.dtype == bool
-        assert dataset.P.attrs == {"long_name": "training-set size", "units": "samples"}
+
+
+def test_what_netcdf4_wrote_alone_is_read(tmp_path):
+    """Files of before have truth values as bytes, coordinates that no attribute names, and strings without length."""
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        file.setncatts({"digest": "abc"})
+        for dim, size in {"seed": 2, "bound": 2, "snapshot": 1}.items():
+            file.createDimension(dim, size)
+        file.createVariable("seed", "i8", ("seed",), fill_value=False)[...] = [0, 1]
+        file.createVariable("bound", str, ("bound",))[...] = np.array(["lower", "upper"], object)
+        failed = file.createVariable("collapsed", "i1", ("seed",), fill_value=False, compression="zlib")
+        failed.setncatts({"long_name": "whether", "units": "1", "dtype": "bool"})
+        failed[...] = np.array([0, 1], "i1")
+        file.createVariable("diverged_epoch", "f8", ("seed",), fill_value=False)[...] = [np.nan, 3]
+    expected = xr.Dataset(
+        {"collapsed": labelled(("seed",), [False, True], "whether"), "diverged_epoch": ("seed", [np.nan, 3.0])},
+        {"seed": [0, 1], "bound": ["lower", "upper"]},
+        {"digest": "abc"},
+    )
+    xr.testing.assert_identical(open_dataset(tmp_path / "a.nc"), expected)
 
 
 def test_an_attribute_may_have_megabytes(tmp_path):
     """That of a sweep says what 10,000 runs were made from."""
     request = "λ" + '["digits/fc/P16/seeds0-1","683ba89df3","output","169585522b"],' * 30_000
-    write(tmp_path / "a.nc", VARIABLES, {"request": request, "ascii": request[1:]})
-    assert read(tmp_path / "a.nc")[1] == {"request": request, "ascii": request[1:]}
-    with xr.open_dataset(tmp_path / "a.nc") as dataset:
-        assert dataset.attrs["request"] == request
-
-
-def test_datasets_survive_the_way_to_disk_and_back(tmp_path):
-    dataset = to_dataset(VARIABLES, {"sweep": "default"})
-    write_dataset(tmp_path / "a.nc", dataset)
-    xr.testing.assert_identical(open_dataset(tmp_path / "a.nc"), dataset)
+    write_dataset(tmp_path / "a.nc", xr.Dataset(attrs={"request": request, "ascii": request[1:]}))
+    assert open_dataset(tmp_path / "a.nc").attrs == {"request": request, "ascii": request[1:]}
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "empty", "missing"])
 def test_broken_files_are_named_with_the_rule_that_remakes_them(tmp_path, damage):
     path = tmp_path / "a.nc"
-    write(path, VARIABLES, {})
+    write_dataset(path, DATASET)
     whole = path.read_bytes()
     content = {"cut": whole[: len(whole) // 2], "other": b"not a result\n" * 20, "empty": b""}
     path.unlink() if damage == "missing" else path.write_bytes(content[damage])
     with pytest.raises(InputError, match=r"a\.nc is not a complete result file .* rule train remakes it"):
-        read(path, remade_by="train")
+        open_dataset(path, remade_by="train")
+    with pytest.raises(InputError, match=r"a\.nc is not a complete result file .* rule train remakes it"):
+        read_attributes(path, remade_by="train")
 
 
 def test_a_flipped_byte_in_the_numbers_is_noticed(tmp_path):
     path = tmp_path / "a.nc"
     values = np.random.default_rng(0).standard_normal(5000)
-    write(path, {"x": Variable(("i",), values)}, {})
+    write_dataset(path, xr.Dataset({"x": ("i", values)}))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(InputError, match="not a complete result file"):
-        read(path)
+        open_dataset(path)
 
 
 def test_broken_tensors_are_named(tmp_path):
@@ -121,10 +152,11 @@ def test_sigkill_during_writes_leaves_a_whole_file_or_none(tmp_path):
     script = dedent("""
         import sys
         import numpy as np
-        from relative_stability.core.store import Variable, write
+        import xarray as xr
+        from relative_stability.core.store import write_dataset
         print("ready", flush=True)
         for number in range(10**9):
-            write(sys.argv[1], {"x": Variable(("i",), np.full(200_000, number)), "n": Variable((), np.array(number))}, {})
+            write_dataset(sys.argv[1], xr.Dataset({"x": ("i", np.full(200_000, number)), "n": ((), number)}))
             if number == 0:
                 print("written", flush=True)
     """)
@@ -140,9 +172,9 @@ def test_sigkill_during_writes_leaves_a_whole_file_or_none(tmp_path):
         process.wait()
         process.stdout.close()
         if path.exists():
-            variables, _ = read(path)
-            seen.add(int(variables["n"].values))
-            assert (variables["x"].values == variables["n"].values).all()
+            dataset = open_dataset(path)
+            seen.add(int(dataset["n"]))
+            assert (dataset["x"] == dataset["n"]).all()
     assert seen
-    write(path, VARIABLES, {})
+    write_dataset(path, DATASET)
     assert [p.name for p in tmp_path.iterdir()] == ["a.nc"], "leftovers of killed writers stay behind"

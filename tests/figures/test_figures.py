@@ -13,7 +13,7 @@ from relative_stability import InputError, datasets
 from relative_stability.analysis.claims.diffeomorphisms import check_all
 from relative_stability.analysis.claims.verdicts import SIGNS
 from relative_stability.analysis.sweep import open_sweep
-from relative_stability.core.store import as_json, open_dataset, read_tensors, write, write_dataset, write_tensors
+from relative_stability.core.store import as_json, open_dataset, read_tensors, write_dataset, write_tensors
 from relative_stability.datasets.prepared import open_prepared, write_prepared
 from relative_stability.figures import KINDS, draw
 from relative_stability.figures.diffeomorphisms import clearest
@@ -54,13 +54,10 @@ def write_run(folder, data, net, diverged=False):
     """A run of two seeds as the stage `train` leaves it, beside its dataset; diverged: all seeds have."""
     asked = request(net, P=16, steps=20)
     trained = train(data, net, P=16, seeds=[0, 1], steps=20)
-    lost = trained.curves["diverged_epoch"]
-    curves = (
-        {**trained.curves, "diverged_epoch": lost._replace(values=np.ones_like(lost.values))}
-        if diverged
-        else trained.curves
-    )
-    write(folder / "run.nc", curves, {"request": as_json(asked)})
+    curves = trained.curves.assign_attrs(request=as_json(asked))
+    if diverged:
+        curves["diverged_epoch"] = xr.ones_like(curves["diverged_epoch"])
+    write_dataset(folder / "run.nc", curves)
     write_tensors(folder / "run.safetensors", trained.weights, {})
 
 

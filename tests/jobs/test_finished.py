@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import xarray as xr
 
-from relative_stability.core.store import Variable, write, write_tensors
+from relative_stability.core.store import write_dataset, write_tensors
 from relative_stability.jobs.finished import forget, keep, kept, take
 
 DIGEST = "0123456789"
@@ -15,7 +16,7 @@ DIGEST = "0123456789"
 def run(tmp_path):
     """Curves and weights, and the folder of second names."""
     curves, weights = tmp_path / f"fc/P8/seeds0.{DIGEST}.nc", tmp_path / f"fc/P8/seeds0.{DIGEST}.safetensors"
-    write(curves, {"x": Variable(("n",), torch.arange(3.0).numpy())}, {"digest": DIGEST})
+    write_dataset(curves, xr.Dataset({"x": ("n", torch.arange(3.0).numpy())}, attrs={"digest": DIGEST}))
     write_tensors(weights, {"w": torch.ones(2)}, {"digest": DIGEST})
     return [curves, weights], str(tmp_path / "finished")
 

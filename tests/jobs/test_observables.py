@@ -7,7 +7,6 @@ from safetensors.torch import save_file
 
 import relative_stability as rs
 from relative_stability import datasets
-from relative_stability.core.store import to_dataset
 from relative_stability.datasets.prepared import open_prepared, write_prepared
 from relative_stability.jobs import observables
 from relative_stability.training.run import train_run
@@ -50,13 +49,13 @@ def test_given_weights_are_measured_with_the_statistics_that_they_bring(data, tm
     curves, weights, _ = train_run(request, data, range(1), CPU, tmp_path)
     if pretrained:
         assert torch.equal(weights["init/0.weight"][0], start.state_dict()["0.weight"])
-    measured = observables.stability_variables
+    measured = observables.stability_dataset
 
     def spied(*arguments, batch_norm, **options):
         rules.append(batch_norm)
         return measured(*arguments, batch_norm=batch_norm, **options)
 
-    monkeypatch.setattr(observables, "stability_variables", spied)
+    monkeypatch.setattr(observables, "stability_dataset", spied)
     measure(request, data, "output", curves, weights)
     assert rules == (["running", "running"] if pretrained else ["batch", "running"])
     rules.clear()
@@ -70,10 +69,10 @@ def test_a_collapsed_seed_leaves_no_number_in_any_observable(data):
     assert curves["collapsed"].values.all()
     attributes = {"trained_weights": "best", "perturbation": "diffeomorphism"}
     measured = {
-        name: to_dataset(measure(request, data, name, curves, weights), attributes) for name in observables.OBSERVABLES
+        name: measure(request, data, name, curves, weights).assign_attrs(attributes) for name in observables.OBSERVABLES
     }
     labels = {"dataset": "digits", "net": "lenet", "architecture": "lenet", "pretrained": False, "P": 32}
-    sweep = collected([(labels, measured, to_dataset(curves, {}))])
+    sweep = collected([(labels, measured, curves)])
     assert sweep.collapsed.all() and not sweep.diverged.any()
     for name in ("R", "D", "G", "R_depth", "R_over_seeds", "R_depth_over_seeds"):
         assert np.isnan(sweep[name].sel(state="trained")).all(), name

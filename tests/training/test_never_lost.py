@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from relative_stability import datasets
-from relative_stability.core.store import read, read_tensors
+from relative_stability.core.store import open_dataset, read_tensors
 from relative_stability.datasets.prepared import write_prepared
 from relative_stability.plan.runs import digest
 from tests.training.small import OPTIONS
@@ -85,8 +85,8 @@ def order(folder, data, minutes=0.0, seeds="0-1", P=64, name="run", **training):
 
 def made(order):
     """What lies in the two files: curves bit by bit, and the bytes of the weights."""
-    curves, _ = read(order["arguments"]["curves"])
-    values = {name: (v.dims, v.values.tobytes()) for name, v in curves.items()}
+    curves = open_dataset(order["arguments"]["curves"])
+    values = {name: (v.dims, v.values.tobytes()) for name, v in curves.variables.items()}
     return values, Path(order["arguments"]["weights"]).read_bytes()
 
 
@@ -110,7 +110,7 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(forkers, data, 
         if code == 0:
             assert made(stormy) == made(calm)
             assert listed(tmp_path / "killed") == listed(tmp_path / "calm") == ["run.log", "run.nc", "run.safetensors"]
-            restarts.append(int(read(stormy["arguments"]["curves"])[1]["restarts"]))
+            restarts.append(int(open_dataset(stormy["arguments"]["curves"]).attrs["restarts"]))
             finished += 1
             for file in ("curves", "weights"):
                 Path(stormy["arguments"][file]).unlink()

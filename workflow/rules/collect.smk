@@ -5,7 +5,7 @@ rule collect:
         stability=lambda w: [m.path for m in grid.sweep(w.sweep).measurements],
         curves=lambda w: [m.run.curves for m in grid.sweep(w.sweep).measurements],
     output:
-        "results/sweeps/{sweep}.nc",
+        update("results/sweeps/{sweep}.nc"),
     log:
         "results/logs/sweeps/{sweep}.log",
     resources:
@@ -14,7 +14,6 @@ rule collect:
     params:
         request=lambda w: grid.sweep(w.sweep).json,
         runs=lambda w: grid.sweep(w.sweep).runs_json,
-        former=lambda w: grid.sweep(w.sweep).former,
     message:
         "collect sweep {wildcards.sweep}"
     script:

@@ -10,6 +10,5 @@ with job_log(snakemake.log[0], f"collect {snakemake.wildcards.sweep}"):
         json.loads(snakemake.params.runs),
         mark=snakemake.input.marks[0],
         out=snakemake.output[0],
-        former=snakemake.params.former,
         finished=FINISHED,
     )

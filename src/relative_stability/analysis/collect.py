@@ -1,171 +1,273 @@
-"""A sweep put together from the parts of its runs, each of which goes where its labels say."""
+"""Runs put together into a sweep: each comes as a dataset of its nets, and all are combined by their labels."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 
-from relative_stability.analysis.parts import MADE_BY, Part
 from relative_stability.analysis.statistics import geometric_interval
 from relative_stability.analysis.sweep import AXES, QUANTITIES
 from relative_stability.core.errors import InputError
-from relative_stability.core.store import Variable
+from relative_stability.core.store import labelled
 
-Labels = Mapping[str, Any]  # of a run: dataset, net, P, and seeds, which follow each other
-Spans = Mapping[str, slice]  # of a run along each of AXES
+NET = "run_net"  # the dimension of all nets of all runs, labelled by dataset, net, P and seed
 ROUNDING = 1e-6  # other machines may round otherwise what runs have in common
+BATCH = 200  # runs that are combined at once: a dataset takes much more memory than its numbers
+# What belongs to one file, and not to all that is in the sweep.
+FILE_ATTRIBUTES = ("request", "digest", "wall_time_s", "stage", "coordinates")
+# What made runs, of which a sweep names all: it may be added to for months, and on other machines.
+MADE_BY = ("package_version", "commit", "torch_version", "cuda_version", "device", "training_device")
+# What does not depend on the seed, and the axes that it does depend on.
+SHARED = {
+    **dict.fromkeys(("architecture", "pretrained", "layer_name"), AXES[1:2]),
+    **dict.fromkeys(("rms_displacement", "dimension", "task"), AXES[:1]),
+    **dict.fromkeys(("epoch", "snapshot_step", "snapshot_epoch"), AXES[:3]),
+}
+Measured = Mapping[str, xr.Dataset]
+Variables = dict[str, xr.Variable]
+SCORES = ("test_error", "train_loss")
+FLOW_SCORES = (*SCORES, "compression", "neuron_compression", "output_scale")
 
 
-def positions(labels: Mapping[str, Iterable[Any]]) -> dict[str, dict[Any, int]]:
-    """Where each label stands along its axis."""
-    return {axis: {label: k for k, label in enumerate(labels[axis])} for axis in AXES}
+def run_dataset(labels: Mapping[str, Any], measured: Mapping[str, xr.Dataset], curves: xr.Dataset) -> xr.Dataset:
+    """What one run brings to a sweep, under the sweep's names. Its attributes say how it was measured.
 
-
-def spans(run: Labels, where: Mapping[str, Mapping[Any, int]]) -> dict[str, slice]:
-    """What a run takes up of each axis. where: see `positions`."""
-    firsts = {axis: where[axis][run[axis]] for axis in AXES[:3]}
-    first = where["seed"][run["seeds"][0]]
-    return {**{axis: slice(k, k + 1) for axis, k in firsts.items()}, "seed": slice(first, first + len(run["seeds"]))}
-
-
-class Collection:
-    """The arrays of a sweep over datasets, nets, P and seeds, a grid that its runs fill.
-
-    Names stand in the order of the config, numbers ascending. A run that is larger than those before it makes the
-    arrays grow; smaller ones are padded, with NaN or "".
+    labels: dataset, net, architecture, pretrained, P; measured: by observable, "output" with dimensions
+    (seed, state, …), perhaps "depth" and "dynamics"; curves: with dimensions (seed, epoch), or (seed, alpha, time) of a
+    gradient flow. Test error and training loss are those of the state measured: epoch 0 at init, and after training
+    the epoch of the best test error, or the last. What runs of different P have at different times lies against a
+    number, `record` or `snapshot`, with `epoch` and `snapshot_epoch` beside it; layers lie against theirs, with
+    `layer_name` beside it. D, G and R of depth and dynamics are called D_depth, D_dynamics and so on. A net that
+    collapsed to a constant output, or a flow that could not be followed, has NaN in all its states but the initial one.
     """
-
-    def __init__(self, runs: Sequence[Labels]) -> None:
-        """runs: all that will be added."""
-        labels: dict[str, Iterable[Any]] = {axis: dict.fromkeys(run[axis] for run in runs) for axis in AXES[:2]}
-        labels["P"] = sorted({run["P"] for run in runs})
-        labels["seed"] = sorted({seed for run in runs for seed in run["seeds"]})
-        self._where = positions(labels)
-        self._arrays: dict[str, _Array] = {}
-        self._attributes: dict[tuple[tuple[str, Any], ...], None] = {}
-
-    def add(self, run: Labels, part: Part) -> None:
-        """Put a run where it belongs. Raises InputError if it was measured at other settings than those before it."""
-        at = spans(run, self._where)
-        for name, variable in part.variables.items():
-            if name not in self._arrays:
-                sizes = {axis: len(labels) for axis, labels in self._where.items()}
-                self._arrays[name] = _Array(name, variable, sizes)
-            self._arrays[name].put(variable, at)
-        self._attributes[tuple(part.attributes.items())] = None
-
-    @property
-    def exact(self) -> bool:
-        """Whether runs have in common what they share bit by bit. If not, the last one counts, and others are lost."""
-        return all(array.exact for array in self._arrays.values())
-
-    @property
-    def attributes(self) -> dict[str, str | int | float]:
-        """What is true of all runs, all that made them (such as both devices), and which variables are coordinates."""
-        found: dict[str, dict[Any, None]] = {}
-        for key, value in (one for attributes in self._attributes for one in attributes):
-            found.setdefault(key, {})[value] = None
-        shared = {key: next(iter(values)) for key, values in found.items() if len(values) == 1}
-        several = {key: ", ".join(sorted(found[key])) for key in MADE_BY if len(found.get(key, ())) > 1}
-        names = sorted(name for name in self._arrays if self._rank(name) == 2)
-        return {**shared, **several, "coordinates": " ".join(names)}
-
-    @property
-    def variables(self) -> dict[str, Variable]:
-        """Everything: what was measured, its coordinates, what is known of each net, and means over seeds.
-
-        D, G and R each stand also as their geometric mean over the seeds, R_over_seeds, with an interval that says
-        what other seeds would give.
-        """
-        found = {name: self._arrays[name].variable for name in sorted(self._arrays, key=self._rank)}
-        means = [_over_seeds(f"{q}{end}", found) for q in QUANTITIES for end in ("", "_depth", "_dynamics")]
-        return found | {name: variable for mean in means for name, variable in mean.items()}
-
-    def _rank(self, name: str) -> int:
-        dims = self._arrays[name].dims
-        return 1 if dims == (name,) else 2 if dims[0] == "net" else 0
-
-
-class _Array:
-    """One variable of a sweep, as far as its runs are known."""
-
-    def __init__(self, name: str, like: Variable, sizes: Mapping[str, int]) -> None:
-        """sizes: lengths of the axes; other dimensions are as long as in the longest run."""
-        kind: Any = object if like.values.dtype.kind == "U" else like.values.dtype
-        self._name, self.dims, self._words = name, like.dims, (like.long_name, like.units)
-        self._fill = {"O": "", "f": np.nan}.get(np.dtype(kind).kind, 0)
-        shape = [sizes.get(dim, n) for dim, n in zip(like.dims, like.values.shape, strict=True)]
-        self._values = np.full(shape, self._fill, kind)
-        self._coordinate = like.dims == (name,) and name not in AXES
-        if self._coordinate:
-            self._values[:] = like.values
-        self._shared = not set(AXES) <= set(like.dims)
-        self._known: set[tuple[int, ...]] = set()  # where a shared variable has been filled
-        self.exact = True
-
-    @property
-    def variable(self) -> Variable:
-        values = self._values.astype(str) if self._values.dtype == object else self._values
-        return Variable(self.dims, values, *self._words)
-
-    def put(self, found: Variable, at: Spans) -> None:
-        """What one run holds."""
-        if self._words != (found.long_name, found.units):  # runs of other versions may word it differently
-            long_name, units = self._words
-            self._words = long_name * (long_name == found.long_name), units * (units == found.units)
-        if self._coordinate:
-            self._check(found.values)
-        self._grow(found, at)
-        inside = tuple(at.get(dim, slice(n)) for dim, n in zip(found.dims, found.values.shape, strict=True))
-        if self._shared and not self._coordinate:
-            self._share(found.values, inside, at)
-        else:
-            self._values[inside] = found.values
-
-    def _check(self, values: np.ndarray) -> None:
-        """The coordinate of the longest run is begun by those of all others."""
-        both = min(len(self._values), len(values))
-        if not np.array_equal(self._values[:both], values[:both]):
-            raise self._conflict(self._values, values)
-
-    def _grow(self, found: Variable, at: Spans) -> None:
-        old, new = self._values.shape, found.values.shape
-        shape = tuple(a if dim in at else max(a, b) for dim, a, b in zip(self.dims, old, new, strict=True))
-        kind = self._values.dtype if self._values.dtype == object else np.result_type(self._values, found.values)
-        if shape != old or kind != self._values.dtype:
-            grown = np.full(shape, self._fill, kind)
-            grown[tuple(map(slice, old))] = self._values
-            self._values = grown
-
-    def _share(self, values: np.ndarray, inside: tuple[slice, ...], at: Spans) -> None:
-        """What several runs have in common, such as the epochs of all seeds."""
-        corner = tuple(at[dim].start for dim in self.dims if dim in at)
-        slot = self._values[tuple(at.get(dim, slice(None)) for dim in self.dims)]
-        before = slot.copy()
-        slot[...] = self._fill
-        self._values[inside] = values
-        if corner in self._known and not np.array_equal(before, slot, equal_nan=slot.dtype.kind == "f"):
-            if slot.dtype.kind == "f" and not np.allclose(before, slot, rtol=ROUNDING, equal_nan=True):
-                raise self._conflict(before, slot)
-            self.exact = False
-        self._known.add(corner)
-
-    def _conflict(self, *values: np.ndarray) -> InputError:
-        one, other = (found.ravel().tolist() for found in values)
-        return InputError(
-            f"{self._name} is {one} in one run of the sweep and {other} in another: their files do not belong together"
-        )
-
-
-def _over_seeds(name: str, variables: Mapping[str, Variable]) -> dict[str, Variable]:
-    if name not in variables:
-        return {}
-    dims, values, long_name, _ = variables[name]
-    mean, low, high = geometric_interval(np.moveaxis(values, dims.index("seed"), 0))
-    rest, words = tuple(dim for dim in dims if dim != "seed"), long_name or name
-    interval = f"{words}: 95 % interval of the geometric mean, for other seeds"
-    return {
-        f"{name}_over_seeds": Variable(rest, mean, f"{words}: geometric mean over seeds"),
-        f"{name}_over_seeds_interval": Variable(("bound", *rest), np.stack([low, high]), interval),
-        "bound": Variable(("bound",), np.array(["lower", "upper"]), "", ""),
+    output, made = measured["output"], (_flow if "time" in curves.dims else _trained)(measured, curves)
+    sizes = {dim: size for variable in made.values() for dim, size in variable.sizes.items()}
+    # Nets and datasets of other sizes are padded, which takes numbered neurons and features.
+    made |= {dim: xr.Variable(dim, np.arange(sizes[dim])) for dim in ("neuron", "feature") if dim in sizes}
+    made |= {name: xr.Variable(name, made[name].values) for name in ("state", "bound") if name in made}
+    made |= {
+        "architecture": labelled((), labels["architecture"], "architecture of each net", ""),
+        "pretrained": labelled((), labels["pretrained"], "whether a net starts from given weights", ""),
     }
+    made = {name: _relabelled(item, {"seed": NET}) for name, item in made.items()}
+    words = {"dataset": ("dataset", ""), "net": ("net", ""), "P": ("training-set size P", "samples")}
+    made |= {axis: labelled((NET,), [labels[axis]] * sizes["seed"], *words[axis]) for axis in words}
+    attributes = {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in output.attrs.items()
+        if key not in FILE_ATTRIBUTES
+    }
+    attributes["training_device"] = str(curves.attrs.get("device", "cpu"))
+    return xr.Dataset(made, attrs=attributes).set_coords(AXES)
+
+
+def _trained(measured: Measured, curves: xr.Dataset) -> Variables:
+    """Of a run that was trained in epochs."""
+    raw = curves.variables
+    collapsed, diverged, epoch = raw["collapsed"], raw["diverged_epoch"].notnull(), raw["epoch"]
+    best = measured["output"].attrs["trained_weights"] == "best"
+    chosen = raw["best_epoch"].copy(data=curves.indexes["epoch"].get_indexer(raw["best_epoch"])) if best else -1
+    found = {
+        **_without(measured["output"], collapsed, "state"),
+        "diverged": labelled(diverged.dims, diverged, "whether the loss became infinite or NaN"),
+        "diverged_epoch": raw["diverged_epoch"],
+        "collapsed": collapsed,
+        "record": labelled(("record",), np.arange(epoch.size), "number of the evaluation during training"),
+        "epoch": _relabelled(epoch.astype(float), {"epoch": "record"}),
+    }
+    for name, curve in (("train_loss", "loss_curve"), ("test_error", "error_curve")):
+        found[name] = _ends(raw[name], _where(raw[name].isel(epoch=chosen), ~diverged & ~collapsed), "epoch")
+        words = {"long_name": f"{name.replace('train_', 'training ').replace('_', ' ')} at the recorded epochs"}
+        found[curve] = _relabelled(raw[name], {"epoch": "record"}, **words)
+    if "depth" in measured:
+        names = measured["depth"]["layer"].values
+        found |= _renamed(_without(measured["depth"], collapsed, "state"), "depth", "each layer")
+        found["layer"] = labelled(("layer",), np.arange(len(names)), "position of the layer in the order of execution")
+        found["layer_name"] = labelled(("layer",), names, "name of each layer", "")
+    if "dynamics" in measured:
+        dynamics = _without(measured["dynamics"], collapsed, "snapshot")
+        found |= _renamed(dynamics, "dynamics", "the output at each snapshot")
+        found["snapshot"] = dynamics["snapshot"]
+        found |= {name: dynamics[name].astype(float) for name in ("snapshot_step", "snapshot_epoch")}
+        for name in SCORES:
+            later, first = raw[f"snapshot_{name}"], _relabelled(raw[name].isel(epoch=[0]), {"epoch": "snapshot"})
+            found[f"snapshot_{name}"] = _relabelled(_concat([first, later], "snapshot"), **later.attrs)
+    return found
+
+
+def _flow(measured: Measured, curves: xr.Dataset) -> Variables:
+    """Of a run by gradient flow: dimensions (seed, alpha, state, …), and (seed, alpha, time, …) against its time."""
+    raw = curves.variables
+    lost = raw["diverged_epoch"].notnull()
+    kept = ("diverged_epoch", "collapsed", "met", "stop_time", "time", "alpha", "dimension", "task")
+    found: Variables = {str(name): item for name, item in measured["output"].variables.items()}
+    found |= {name: raw[name] for name in kept if name in raw}
+    found["diverged"] = raw["collapsed"].copy(data=lost.values)
+    for name in FLOW_SCORES:
+        found[name] = _ends(raw[name], _where(raw[name].isel(time=-1), ~lost), "time")
+        found[f"{name}_curve"] = _relabelled(
+            raw[name], long_name=f"{raw[name].attrs['long_name']}, at the recorded times"
+        )
+    if "dynamics" in measured:
+        found |= _renamed(measured["dynamics"].variables, "dynamics", "the output at each recorded time")
+    return found
+
+
+def _without(measured: xr.Dataset, collapsed: xr.Variable, states: str) -> Variables:
+    """NaN where a net is no more than a constant, in all its states but the first."""
+    kept = ~collapsed | xr.Variable(states, np.arange(measured.sizes[states]) == 0)
+    return {
+        str(name): _where(item, kept) if collapsed.any() and {"seed", states} <= set(item.dims) else item
+        for name, item in measured.variables.items()
+    }
+
+
+def _ends(curve: xr.Variable, trained: xr.Variable, along: str) -> xr.Variable:
+    """A score at initialisation and after training."""
+    return _concat([curve.isel({along: 0}), trained], "state").transpose(..., "state")
+
+
+def _renamed(measured: Mapping[Any, xr.Variable], observable: str, what: str) -> Variables:
+    """D, G and R under names of their own."""
+    names = [name for q in QUANTITIES for name in (q, f"{q}_interval") if name in measured]
+    return {
+        f"{name[0]}_{observable}{name[1:]}": _relabelled(
+            measured[name], long_name=f"{measured[name].attrs.get('long_name', name)}, of {what}"
+        )
+        for name in names
+    }
+
+
+def _where(variable: xr.Variable, kept: xr.Variable) -> xr.Variable:
+    found: xr.Variable = variable.where(kept)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _concat(variables: Sequence[xr.Variable], dim: str) -> xr.Variable:
+    found: xr.Variable = xr.Variable.concat(variables, dim)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _relabelled(variable: xr.Variable, dims: Mapping[Any, str] = MappingProxyType({}), **words: str) -> xr.Variable:
+    """The same under other names of dimensions and in other words."""
+    return xr.Variable([dims.get(dim, dim) for dim in variable.dims], variable.values, {**variable.attrs, **words})
+
+
+def kind(part: xr.Dataset) -> str:
+    """What a run holds, but for its numbers and labels, as JSON. Runs that are alike have the same."""
+    sizes = {str(dim): size for dim, size in part.sizes.items() if dim != NET}
+    return json.dumps({"attributes": part.attrs, "sizes": sizes, "variables": sorted(map(str, part.data_vars))})
+
+
+def parts_of(sweep: xr.Dataset, labels: Mapping[str, Sequence[Any]], kind: str) -> xr.Dataset:
+    """What runs of one kind brought to a sweep. labels: those of their nets along each of AXES."""
+    made = json.loads(kind)
+    where = {axis: xr.DataArray(np.asarray(values), dims=NET) for axis, values in labels.items()}
+    there = {dim: slice(size) for dim, size in made["sizes"].items()}
+    found: xr.Dataset = sweep.reset_coords()[made["variables"]].sel(where).isel(there)
+    found.attrs = made["attributes"]
+    return found
+
+
+def combine(parts: Iterable[xr.Dataset], order: Mapping[str, Sequence[str]]) -> xr.Dataset:
+    """The sweep over datasets, nets, P and seeds, a grid that its runs fill; means over seeds included.
+
+    parts: see `run_dataset`; order: of datasets and nets. Numbers ascend. Smaller runs are padded, with NaN or "".
+    D, G and R each stand also as their geometric mean over the seeds, R_over_seeds, with an interval that says what
+    other seeds would give. Raises InputError if runs were measured at different settings.
+    """
+    checked, batches = _same_settings(parts), []
+    while batch := list(islice(checked, BATCH)):
+        batches.append(_joined(batch))
+    nets = _joined(batches).sortby(list(AXES))
+    fill = _fill(nets)
+    shared = [name for name in SHARED if name in nets]
+    grid = nets.drop_vars(shared).set_index({NET: AXES}).unstack(NET, fill_value=fill)
+    grid = grid.assign({name: _in_common(nets[name], SHARED[name], fill[name]) for name in shared})
+    grid = grid.sel({axis: list(names) for axis, names in order.items()}).transpose(*AXES, ..., missing_dims="ignore")
+    grid = grid.assign_coords({axis: grid[axis].assign_attrs(nets[axis].attrs) for axis in AXES})
+    means = [_over_seeds(f"{q}{end}", grid) for q in QUANTITIES for end in ("", "_depth", "_dynamics")]
+    grid = xr.merge([grid, *means], compat="override", join="exact", combine_attrs="override").drop_attrs(deep=False)
+    return grid[sorted(map(str, grid.variables))].set_coords([name for name in shared if SHARED[name] == ("net",)])
+
+
+def attributes(kinds: Iterable[str]) -> dict[str, str | int | float]:
+    """What is true of all runs, and all that made them (such as both devices)."""
+    found: dict[str, dict[Any, None]] = {}
+    for made in dict.fromkeys(kinds):
+        for key, value in json.loads(made)["attributes"].items():
+            found.setdefault(key, {})[value] = None
+    shared = {key: next(iter(values)) for key, values in found.items() if len(values) == 1}
+    return shared | {key: ", ".join(sorted(found[key])) for key in MADE_BY if len(found.get(key, ())) > 1}
+
+
+def _same_settings(parts: Iterable[xr.Dataset]) -> Iterator[xr.Dataset]:
+    """The coordinates of the longest run have those of all others."""
+    longest: dict[Any, np.ndarray] = {}
+    for part in parts:
+        for name, index in part.indexes.items():
+            short, long = sorted((index.values, longest.get(name, index.values)), key=len)
+            if not np.isin(short, long).all():
+                raise _conflict(name, long, short)
+            longest[name] = long
+        yield part
+
+
+def _joined(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    fill = {name: value for part in parts for name, value in _fill(part).items()}
+    joined: xr.Dataset = xr.concat(
+        parts, NET, data_vars="all", coords="minimal", compat="override", join="outer", fill_value=fill,
+        combine_attrs="drop_conflicts",
+    )  # fmt: skip
+    return joined
+
+
+def _fill(dataset: xr.Dataset) -> dict[Any, Any]:
+    """What stands where there is nothing."""
+    kinds = {name: item.dtype.kind for name, item in dataset.data_vars.items()}
+    return {name: np.nan if kind == "f" else "" if kind in "UOT" else 0 for name, kind in kinds.items()}
+
+
+def _in_common(array: xr.DataArray, axes: Sequence[str], fill: Any) -> xr.DataArray:
+    """What nets with the same labels along some axes share, such as the epochs of all seeds."""
+    rest = [dim for dim in array.dims if dim != NET]
+    there = array.notnull() if array.dtype.kind == "f" else array != fill
+    found = array[there.any(rest) | (not there.any())]
+    codes, _ = pd.MultiIndex.from_arrays([found[axis].values for axis in axes]).factorize()
+    firsts = np.unique(codes, return_index=True)[1]
+    one, other = found.values[firsts][codes], found.values
+    numbers = array.dtype.kind == "f"
+    same = np.isclose(one, other, rtol=ROUNDING, atol=0, equal_nan=True) if numbers else one == other
+    if not same.all():
+        at = int(np.argwhere(~same)[0][0])
+        raise _conflict(array.name, one[at], other[at])
+    found = found[firsts].reset_coords(set(AXES) - set(axes), drop=True).set_index({NET: axes})
+    return found.rename({NET: axes[0]}) if len(axes) == 1 else found.unstack(NET, fill_value=fill)
+
+
+def _conflict(name: Any, one: np.ndarray, other: np.ndarray) -> InputError:
+    values = [np.ravel(found).tolist() for found in (one, other)]
+    return InputError(
+        f"{name} is {values[0]} in one run of the sweep and {values[1]} in another: their files do not belong together"
+    )
+
+
+def _over_seeds(name: str, sweep: xr.Dataset) -> xr.Dataset:
+    if name not in sweep:
+        return xr.Dataset()
+    array = sweep[name].copy(data=np.ascontiguousarray(sweep[name].values)).transpose("seed", ...)
+    mean, low, high = geometric_interval(array.values)
+    rest, words = tuple(map(str, array.dims[1:])), array.attrs.get("long_name") or name
+    interval = f"{words}: 95 % interval of the geometric mean, for other seeds"
+    return xr.Dataset(
+        {
+            f"{name}_over_seeds": labelled(rest, mean, f"{words}: geometric mean over seeds"),
+            f"{name}_over_seeds_interval": labelled(("bound", *rest), np.stack([low, high]), interval),
+        },
+        {"bound": ["lower", "upper"]},
+    )

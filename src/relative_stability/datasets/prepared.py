@@ -1,17 +1,17 @@
 """A dataset as the pipeline stores it, and as a net sees it."""
 
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
 from relative_stability.core.errors import InputError
 from relative_stability.core.randomness import generator
-from relative_stability.core.store import Attributes, Variable, as_json, broken, expect, read, write
+from relative_stability.core.store import Attributes, as_json, broken, expect, labelled, open_dataset, write_dataset
 from relative_stability.datasets.base import Facts, Samples
 
 
@@ -30,24 +30,19 @@ def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes:
     elif samples.normalization == "symmetric":
         mean, std = mean + 0.5, std / 2
     checksum = sha256(np.ascontiguousarray(images).tobytes() + samples.labels.tobytes()).hexdigest()
-    variables = {
-        "images": Variable(("sample", "channel", "y", "x"), images, "pixel values", "1"),
-        "labels": Variable(("sample",), samples.labels, "class of each sample", "1"),
-        "split": Variable(("sample",), samples.test.astype("i1"), "split: 0 training, 1 test", "1"),
-        "class_names": Variable(("class",), np.array(samples.class_names), "names of the classes", ""),
-        "mean": Variable(("channel",), mean, "mean that is taken off each channel", "1"),
-        "std": Variable(("channel",), std, "what each channel is then divided by", "1"),
-        "uninformative": Variable(
-            ("direction",),
-            np.array(facts.uninformative, "i8"),
-            "inputs that carry no information on the label",
-            "1",
-        ),
-    }
-    write(
-        path,
-        variables,
+    dataset = xr.Dataset(
         {
+            "images": labelled(("sample", "channel", "y", "x"), images, "pixel values"),
+            "labels": labelled(("sample",), samples.labels, "class of each sample"),
+            "split": labelled(("sample",), samples.test.astype("i1"), "split: 0 training, 1 test"),
+            "class_names": labelled(("class",), samples.class_names, "names of the classes", ""),
+            "mean": labelled(("channel",), mean, "mean that is taken off each channel"),
+            "std": labelled(("channel",), std, "what each channel is then divided by"),
+            "uninformative": labelled(
+                ("direction",), np.array(facts.uninformative, "i8"), "inputs that carry no information on the label"
+            ),
+        },
+        attrs={
             **attributes,
             "facts": as_json(facts._asdict()),
             "source": samples.source,
@@ -55,6 +50,7 @@ def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes:
             "sha256": checksum,
         },
     )
+    write_dataset(path, dataset)
 
 
 def _check_facts(samples: Samples, facts: Facts) -> None:
@@ -116,19 +112,19 @@ def open_prepared(path: str | Path, digest: str | None = None) -> Prepared:
     """Open a dataset written by `write_prepared`. Raises InputError if the file is broken or was made from another
     request than the one with this digest.
     """
-    variables, attributes = read(path, remade_by="prepare")
+    dataset = open_dataset(path, remade_by="prepare")
     if digest is not None:
-        expect(path, attributes, digest, remade_by="prepare")
-    if "images" not in variables:
+        expect(path, dataset.attrs, digest, remade_by="prepare")
+    if "images" not in dataset:
         raise broken(path, "prepare", "it holds no images")
-    return in_memory(variables)
+    return in_memory(dataset)
 
 
-def in_memory(variables: Mapping[str, Variable]) -> Prepared:
+def in_memory(dataset: xr.Dataset) -> Prepared:
     """What a file of `write_prepared` holds."""
 
     def tensor(name: str) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(variables[name].values))
+        return torch.from_numpy(np.ascontiguousarray(dataset[name].values))
 
     return Prepared(
         tensor("images"),
@@ -136,6 +132,6 @@ def in_memory(variables: Mapping[str, Variable]) -> Prepared:
         tensor("split").bool(),
         tensor("mean").float()[:, None, None],
         tensor("std").float()[:, None, None],
-        len(variables["class_names"].values),
-        tuple(int(i) for i in variables["uninformative"].values),
+        dataset.sizes["class"],
+        tuple(dataset["uninformative"].values.tolist()),
     )

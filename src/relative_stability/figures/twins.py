@@ -33,7 +33,6 @@ def numbers(dataset: xr.Dataset, curves: xr.Dataset, weights: Mapping[str, "Tens
     """
     import torch
 
-    from relative_stability.core.store import to_variables
     from relative_stability.datasets.prepared import in_memory
     from relative_stability.perturbations.base import probes
     from relative_stability.perturbations.diffeomorphism import Diffeomorphism
@@ -58,7 +57,7 @@ def numbers(dataset: xr.Dataset, curves: xr.Dataset, weights: Mapping[str, "Tens
         pictures += [deformed, noise.apply(images, draws(noise), norm)]
     names = dataset["class_names"].values[dataset["labels"].values[test]]
     twins = torch.stack(pictures)
-    moved, where = _moved(in_memory(to_variables(dataset)), curves, weights, twins)
+    moved, where = _moved(in_memory(dataset), curves, weights, twins)
     share = "change of the output over the typical distance between the outputs of two images"
     drawn = xr.Dataset(
         {

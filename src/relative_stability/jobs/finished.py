@@ -12,7 +12,7 @@ from pathlib import Path
 
 from relative_stability.core.errors import InputError
 from relative_stability.core.logs import log
-from relative_stability.core.store import read, tensor_attributes
+from relative_stability.core.store import open_dataset, tensor_attributes
 
 
 def kept(path: str | Path, folder: str | Path) -> Path:
@@ -70,6 +70,6 @@ def _link(path: Path, name: Path) -> None:
 def _usable(path: Path, digest: str) -> bool:
     with suppress(InputError):
         if path.is_file():
-            made = tensor_attributes(path) if path.suffix == ".safetensors" else read(path)[1]
+            made = tensor_attributes(path) if path.suffix == ".safetensors" else open_dataset(path).attrs
             return made.get("digest") == digest
     return False

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
 from relative_stability.core.logs import log
-from relative_stability.core.store import Variable
+from relative_stability.core.store import labelled
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.perturbations import DISPLACING
 from relative_stability.perturbations.base import probes
-from relative_stability.stability.measure import build_families, stability_variables
+from relative_stability.stability.measure import build_families, stability_dataset
 from relative_stability.training.gradient_flow.linear_model import compression
 from relative_stability.training.members import make_net
 from relative_stability.training.records import snapshot_state
@@ -28,11 +29,8 @@ STATES = ("init", "trained")
 KEPT = 2**20  # numbers that the images may have for their perturbations to be kept
 # Options that joined later, and are not in a request where they have these values.
 LATER = {"noise_matching": "auto", "interpolation": "bilinear", "modes": "disc"}
-STATE_AXIS = {"state": Variable(("state",), np.array(STATES), "state of the net", "")}
-Curves = Mapping[str, Variable]
+STATE_AXIS = {"state": labelled(("state",), STATES, "state of the net", "")}
 Index = tuple[int, ...]  # of a net: the position of its seed, perhaps that of its alpha
-# The same for every seed and state.
-_SHARED = ("rms_displacement", "depth")
 
 
 class Cell(NamedTuple):
@@ -45,8 +43,8 @@ class Cell(NamedTuple):
 
 
 def measure_run(
-    request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
-) -> dict[str, Variable]:
+    request: Mapping[str, Any], data: Prepared, curves: xr.Dataset, weights: Weights, device: torch.device
+) -> xr.Dataset:
     """The observable of a request on every seed of a run, with dimensions (seed, state or snapshot, …).
 
     curves, weights: as `train_run` made them, or `flow_run`; then dimensions are (seed, alpha, state or time, …). NaN
@@ -56,23 +54,23 @@ def measure_run(
     return OBSERVABLES[request["observable"]](kind(request, data, curves, weights, device))
 
 
-def output(run: "_Run") -> dict[str, Variable]:
+def output(run: "_Run") -> xr.Dataset:
     """D, G, R of the output with dimensions (seed, state, …).
 
     For a net with one hidden layer on data with uninformative inputs, also the hidden weights and their compression.
     """
     return run.over(
-        run.states, STATE_AXIS, lambda index, cell: {**run.stability(index, cell), **run.hidden_layer(index, cell)}
+        run.states, STATE_AXIS, lambda index, cell: run.stability(index, cell).assign(run.hidden_layer(index, cell))
     )
 
 
-def depth(run: "_Run") -> dict[str, Variable]:
+def depth(run: "_Run") -> xr.Dataset:
     """D, G, R of every layer with dimensions (seed, state, layer, …). With α-scaling, of f itself."""
     layers = run.settings["layers"]
     return run.over(run.states, STATE_AXIS, lambda index, cell: run.stability(index, cell, layers))
 
 
-def dynamics(run: "_Run") -> dict[str, Variable]:
+def dynamics(run: "_Run") -> xr.Dataset:
     """D, G, R of the output with dimensions (seed, snapshot, …), the first of which is the initialisation."""
     return run.over(run.snapshots, run.moments, run.stability)
 
@@ -81,7 +79,7 @@ class _Run:
     """The nets of a run, measured one by one on the same images."""
 
     def __init__(
-        self, request: Mapping[str, Any], data: Prepared, curves: Curves, weights: Weights, device: torch.device
+        self, request: Mapping[str, Any], data: Prepared, curves: xr.Dataset, weights: Weights, device: torch.device
     ) -> None:
         self.run, self.observable = request["run"], request["observable"]
         self.settings = {**LATER, **request["stability"]}
@@ -99,23 +97,23 @@ class _Run:
         self.magnitudes = settings["displacement" if displacing else "magnitude"]
         # All nets meet the same perturbations, which take longer to draw than small nets to run.
         self.probes = lru_cache(maxsize=32)(probes) if self.images.numel() <= KEPT else probes
-        self.last: dict[str, Variable] = {}
-        self.measured: tuple[Index, str, dict[str, Variable]] = ((), "", {})
+        self.last = xr.Dataset()
+        self.measured: tuple[Index, str, xr.Dataset] = ((), "", self.last)
 
     @property
-    def members(self) -> dict[str, Variable]:
+    def members(self) -> dict[str, xr.Variable]:
         """What a run has several nets along: seeds, perhaps alpha."""
-        return {dim: self.curves[dim] for dim in self.curves["diverged_epoch"].dims}
+        return {str(dim): self.curves[dim].variable for dim in self.curves["diverged_epoch"].dims}
 
     @property
-    def moments(self) -> dict[str, Variable]:
+    def moments(self) -> dict[str, xr.Variable]:
         """The axis of dynamics, with what else lies along it."""
-        steps, epochs = self.curves["snapshot_step"], self.curves["snapshot_epoch"]
-        return {
-            "snapshot": Variable(("snapshot",), np.arange(len(steps.values) + 1), "number of the snapshot", "1"),
-            "snapshot_step": steps._replace(values=np.concatenate([[0], steps.values])),
-            "snapshot_epoch": epochs._replace(values=np.concatenate([[0], epochs.values])),
-        }
+        steps, epochs = (
+            self.curves[name].variable.pad(snapshot=(1, 0), constant_values=0)
+            for name in ("snapshot_step", "snapshot_epoch")
+        )
+        number = labelled(("snapshot",), np.arange(steps.size), "number of the snapshot")
+        return {"snapshot": number, "snapshot_step": steps, "snapshot_epoch": epochs}
 
     def states(self, index: Index) -> list[Cell]:
         """The net of a seed at initialisation and after training."""
@@ -132,24 +130,33 @@ class _Run:
     def over(
         self,
         cells: Callable[[Index], list[Cell]],
-        axis: Mapping[str, Variable],
-        measured: Callable[[Index, Cell], dict[str, Variable]],
-    ) -> dict[str, Variable]:
-        """Every net at every cell, as arrays with these dimensions first. axis: see `_stacked`."""
-        shape = self.curves["diverged_epoch"].values.shape
-        found = [measured(index, cell) for index in np.ndindex(shape) for cell in cells(index)]
-        return _stacked(found, self.members, axis)
+        axis: Mapping[str, xr.Variable],
+        measured: Callable[[Index, Cell], xr.Dataset],
+    ) -> xr.Dataset:
+        """Every net at every cell, with these dimensions first. axis: its coordinate, with what else lies along it."""
+        outer = [*self.members, next(iter(axis))]
 
-    def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> dict[str, Variable]:
+        def nested(index: Index) -> Any:
+            if len(index) == len(outer) - 1:
+                return [measured(index, cell) for cell in cells(index)]
+            return [nested((*index, k)) for k in range(self.curves.sizes[outer[len(index)]])]
+
+        # What is the same for every net, such as the displacement in pixels, is a coordinate.
+        found: xr.Dataset = xr.combine_nested(
+            nested(()), outer, data_vars="all", coords="minimal", compat="override", join="exact"
+        )
+        return found.assign({**self.members, **axis}).reset_coords()
+
+    def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> xr.Dataset:
         """D, G, R of one net, or NaN where there is none."""
         if not cell.there:
-            return _blank(self.last)
+            return xr.full_like(self.last, np.nan)
         rule: Any = self.settings["batch_norm"]
         # From the statistics alone the state would have to be guessed; here it is known. Early snapshots have running
         # values that hardly left those of initialisation: one rule for all of them, or its change would look like R's.
         by_batch = (cell.fresh or self.observable == "dynamics") and self.run["net"].get("pretrained") is None
         rule = ("batch" if by_batch else "running") if rule == "auto" else rule
-        self.last = stability_variables(
+        self.last = stability_dataset(
             self._net(index, cell, whole=layers is None),
             self.images,
             self.families,
@@ -165,20 +172,22 @@ class _Run:
         log.info("net at position %s, %s: R %s", index, cell.label, np.round(self.last["R"].values, 3).tolist())
         return self.last
 
-    def hidden_layer(self, index: Index, cell: Cell) -> dict[str, Variable]:
+    def hidden_layer(self, index: Index, cell: Cell) -> xr.Dataset:
         """First-layer weights of a net with one hidden layer, and their compression."""
         net = self.load(index, cell.weights)
         layers = dict(net.named_children())
         if not self.data.uninformative or "hidden" not in layers:
-            return {}
+            return xr.Dataset()
         weight = layers["hidden"].get_parameter("weight").detach().cpu()
-        found = {
-            "hidden_weight": Variable(("neuron", "feature"), weight.numpy(), "first-layer weights w"),
-            "compression": Variable(
-                (), np.array(float(compression(weight, self.data.uninformative))), "compression λ of the weights"
-            ),
-        }
-        return found if cell.there else _blank(found)
+        found = xr.Dataset(
+            {
+                "hidden_weight": labelled(("neuron", "feature"), weight.numpy(), "first-layer weights w"),
+                "compression": labelled(
+                    (), float(compression(weight, self.data.uninformative)), "compression λ of the weights"
+                ),
+            }
+        )
+        return found if cell.there else xr.full_like(found, np.nan)
 
     def _net(self, index: Index, cell: Cell, whole: bool) -> torch.nn.Module:
         """What is trained: f, or f − f₀ with α-scaling (the factor α cancels in D and G)."""
@@ -201,8 +210,8 @@ class _Flow(_Run):
         return int(np.flatnonzero(recorded)[-1])
 
     @property
-    def moments(self) -> dict[str, Variable]:
-        return {"time": self.curves["time"]}
+    def moments(self) -> dict[str, xr.Variable]:
+        return {"time": self.curves["time"].variable}
 
     def states(self, index: Index) -> list[Cell]:
         there = not np.isfinite(self.curves["diverged_epoch"].values[index])
@@ -212,13 +221,13 @@ class _Flow(_Run):
         times, last = self.curves["time"].values, self.ended(index)
         return [Cell(f"t = {t:g}", str(min(k, last)), fresh=k == 0) for k, t in enumerate(times)]
 
-    def hidden_layer(self, index: Index, cell: Cell) -> dict[str, Variable]:
-        return {}  # among the curves
+    def hidden_layer(self, index: Index, cell: Cell) -> xr.Dataset:
+        return xr.Dataset()  # its weights are among the curves
 
-    def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> dict[str, Variable]:
+    def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> xr.Dataset:
         if self.measured[:2] != (index, cell.weights):  # a flow that has ended stays where it is
             self.measured = index, cell.weights, super().stability(index, cell, layers)
-        return self.measured[2] if cell.there else _blank(self.measured[2])
+        return self.measured[2] if cell.there else xr.full_like(self.measured[2], np.nan)
 
     def load(self, index: Index, state: str) -> torch.nn.Module:
         at = (*index, 0 if state == "init" else int(state))
@@ -242,36 +251,7 @@ class _Difference(torch.nn.Module):
         return difference
 
 
-def _blank(cell: Mapping[str, Variable]) -> dict[str, Variable]:
-    """A measurement of a net that there is none of: coordinates stay, the rest is NaN."""
-    return {
-        name: v if v.dims == (name,) or name in _SHARED else v._replace(values=np.full_like(v.values, np.nan))
-        for name, v in cell.items()
-    }
-
-
-def _stacked(
-    cells: list[dict[str, Variable]], members: Mapping[str, Variable], axis: Mapping[str, Variable]
-) -> dict[str, Variable]:
-    """Cells in the order of members and then of the axis, as arrays with these dimensions first.
-
-    axis: its coordinate, with what else lies along it.
-    """
-    name, coordinate = next(iter(axis.items()))
-    stacked = {**members, **axis}
-    shape = (*(len(v.values) for v in members.values()), len(coordinate.values))
-    for key, first in cells[0].items():
-        if first.dims == (key,) or key in _SHARED:
-            stacked[key] = first
-            continue
-        values = np.stack([cell[key].values for cell in cells])
-        stacked[key] = first._replace(
-            dims=(*members, name, *first.dims), values=values.reshape(*shape, *values.shape[1:])
-        )
-    return stacked
-
-
-OBSERVABLES: dict[str, Callable[[_Run], dict[str, Variable]]] = {
+OBSERVABLES: dict[str, Callable[[_Run], xr.Dataset]] = {
     "output": output,
     "depth": depth,
     "dynamics": dynamics,

@@ -1,17 +1,20 @@
 """One function a stage: files in, files out. The workflow's scripts call these and nothing else."""
 
 import gc
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from relative_stability.core.errors import InputError
 from relative_stability.core.logs import STOPPED, job_log, log
 from relative_stability.core.provenance import hardware, software
-from relative_stability.core.store import as_json, expect, write
-from relative_stability.jobs.finished import forget, keep, kept, name, take
+from relative_stability.core.store import as_json, expect, write_dataset
+from relative_stability.jobs.finished import forget, keep, kept, take
+from relative_stability.plan.digests import source_digest
 from relative_stability.plan.marks import digest_in, settle
 from relative_stability.plan.runs import digest as digest_of
 from relative_stability.training.lock import clear_unless_held
@@ -94,7 +97,7 @@ def train(
                 trained = train_run(request, data, seeds, where, Path(data_root), execution, side)
             attributes = {**made_by(request, digest, started), **hardware(str(where)), **trained.attributes}
             write_tensors(weights, trained.weights, {"digest": digest, "request": as_json(request)})
-            write(curves, trained.curves, attributes)
+            write_dataset(curves, trained.curves.assign_attrs(attributes))
         except BaseException:
             side.clear_if_empty()
             raise
@@ -117,22 +120,22 @@ def measure(
     """Stability of a run, as netCDF. finished, packs: as for `train`."""
     if _taken([out], digest, finished, packs):
         return
-    from relative_stability.core.store import read, read_tensors
+    from relative_stability.core.store import open_dataset, read_tensors
     from relative_stability.datasets.prepared import open_prepared
     from relative_stability.jobs.observables import LATER, measure_run
 
     started, where = time.monotonic(), _device(device, threads)
-    records, made = read(curves, remade_by="train")
+    records = open_dataset(curves, remade_by="train")
     run = digest_of(request["run"])
-    expect(curves, made, run, remade_by="train")
+    expect(curves, records.attrs, run, remade_by="train")
     tensors, made = read_tensors(weights, remade_by="train")
     expect(weights, made, run, remade_by="train")
     data = open_prepared(dataset, digest_of(request["run"]["dataset"]))
-    variables = measure_run(request, data, records, tensors, where)
+    measured = measure_run(request, data, records, tensors, where)
     settings = {**LATER, **request["stability"]}
     settings = {key: value if isinstance(value, str | int) else as_json(value) for key, value in settings.items()}
     settings["stability_seed"] = settings.pop("seed")
-    write(out, variables, {**made_by(request, digest, started), **hardware(str(where)), **settings})
+    write_dataset(out, measured.assign_attrs({**made_by(request, digest, started), **hardware(str(where)), **settings}))
     keep([out], finished)
 
 
@@ -204,52 +207,90 @@ def _logged(stage: Callable[..., None], arguments: Mapping[str, Any], title: str
     return True
 
 
-def collect(
-    request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out: str, former: str = "", finished: str = ""
-) -> None:
+def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out: str, finished: str = "") -> None:
     """The runs of a sweep, as one netCDF.
 
     runs: for each its labels and place, path and digest of its curves, and for each observable those of its stability.
-    former: second name of the file, under which the next job finds it; what it has already is not read again.
-    finished: folder of the second names of runs, which go as they have been collected.
+    What the sweep file of last time has of them is not read again. finished: folder of the second names of runs, which
+    go as they have been collected.
     """
-    from relative_stability.analysis.collect import Collection
-    from relative_stability.analysis.former import PARTS, contents, head, open_former
-    from relative_stability.analysis.parts import Part, run_part
-    from relative_stability.core.store import read
+    from relative_stability.analysis import collect
+    from relative_stability.core.store import open_dataset
     from relative_stability.plan.seeds import parse_seeds
 
     def checked(made: Sequence[str], rule: str) -> Any:
         path, digest = made
-        variables, attributes = read(path, rule)
-        expect(path, attributes, digest, remade_by=rule)
-        return variables, attributes
+        dataset = open_dataset(path, rule)
+        expect(path, dataset.attrs, digest, remade_by=rule)
+        return dataset
 
-    def from_files(run: Mapping[str, Any]) -> Part:
+    def read(run: Mapping[str, Any]) -> Any:
         measured = {name: checked(made, "measure") for name, made in run["stability"].items()}
-        curves, trained = checked(run["curves"], "train")
-        return run_part(run, measured, curves, str(trained["device"]))
+        part = collect.run_dataset(run, measured, checked(run["curves"], "train"))
+        kinds[run["place"]] = collect.kind(part)
+        return part
 
     runs = [{**run, "seeds": parse_seeds(run["seeds"])} for run in runs]
-    known, collection, heads, read_anew = open_former(former, request), Collection(runs), {}, 0
-    for run in runs:
-        part = known.part(run) if known is not None else None
-        if part is None:
-            part, read_anew = from_files(run), read_anew + 1
-        collection.add(run, part)
-        heads[run["place"]] = head(part)
-    log.info("%d runs, of which %d were read and the others taken from the former file", len(runs), read_anew)
-    variables = collection.variables
+    parts, kinds = _known(out, request, runs)
+    new = [run for run in runs if run["place"] not in kinds]
+    log.info("%d runs, of which %d are read and the others taken from the former file", len(runs), len(new))
+    order = {axis: list(dict.fromkeys(run[axis] for run in runs)) for axis in ("dataset", "net")}
+    sweep = collect.combine(chain(parts, map(read, new)), order)
     # Versions and commits are those of the runs, which may have been made long before.
-    attributes = {**made_by(request, digest_in(mark)), **collection.attributes, "sweep": request["sweep"]}
+    ordered = {run["place"]: kinds[run["place"]] for run in runs}
+    attributes = {
+        **made_by(request, digest_in(mark)),
+        **collect.attributes(ordered.values()),
+        "sweep": request["sweep"],
+    }
     attributes |= {key: request[key] for key in ("missing", "planned") if key in request}
-    if collection.exact:
-        attributes[PARTS] = contents(heads)
+    numbers = {kind: k for k, kind in enumerate(dict.fromkeys(ordered.values()))}
+    of = {place: numbers[kind] for place, kind in ordered.items()}
+    attributes["parts"] = as_json({"code": _code(), "kinds": list(numbers), "of": of})
+    write_dataset(out, sweep.assign_attrs(attributes))
     settle(mark)
-    write(out, variables, attributes)
-    if former:
-        name(out, former)
+    Path(out).touch()  # never older than its mark
     for run in runs:
         curves = run["curves"][0]
         weights = Path(curves).with_suffix(".safetensors")
         forget([curves, weights, *(made[0] for made in run["stability"].values())], finished)
+
+
+def _code() -> str:
+    return source_digest("analysis/collect")
+
+
+def _known(path: str, request: Request, runs: Sequence[Mapping[str, Any]]) -> tuple[list[Any], dict[str, str]]:
+    """What the sweep file of last time has of these runs, as datasets; and of what kind each of them is, by place.
+
+    A run is read again if a digest is another one, or one of its files newer than the sweep.
+    """
+    from relative_stability.analysis.collect import parts_of
+    from relative_stability.analysis.sweep import AXES
+    from relative_stability.core.store import open_dataset
+
+    if not Path(path).is_file():
+        return [], {}
+    try:
+        sweep, time = open_dataset(path), Path(path).stat().st_mtime_ns
+        made, parts = json.loads(sweep.attrs["request"]), json.loads(sweep.attrs["parts"])
+        if (made["version"], parts["code"]) != (request["version"], _code()):
+            raise ValueError("it was made by another version")
+        digests: dict[str, tuple[str, dict[str, str]]] = {}
+        for place, run, observable, measurement in made["measurements"]:
+            digests.setdefault(place, (run, {}))[1][observable] = measurement
+        same: dict[str, list[Mapping[str, Any]]] = {}
+        for run in runs:
+            files = [made[0] for made in (run["curves"], *run["stability"].values())]
+            wanted = run["curves"][1], {name: made[1] for name, made in run["stability"].items()}
+            if digests.get(run["place"]) == wanted and all(Path(file).stat().st_mtime_ns <= time for file in files):
+                same.setdefault(parts["kinds"][parts["of"][run["place"]]], []).append(run)
+        found = []
+        for kind, those in same.items():
+            nets = [{**run, "seed": seed} for run in those for seed in run["seeds"]]
+            labels = {axis: [net[axis] for net in nets] for axis in AXES}
+            found.append(parts_of(sweep, labels, kind))
+    except (InputError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        log.info("every run is read, as the former sweep is of no use: %s", error)
+        return [], {}
+    return found, {run["place"]: kind for kind, those in same.items() for run in those}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from relative_stability.core.store import read
+from relative_stability.core.store import open_dataset
 from relative_stability.jobs.finished import kept
 from relative_stability.jobs.joblogs import Failure, last_error, recent
 from relative_stability.plan.grid import Grid
@@ -65,11 +65,11 @@ def _there(job: Run | Measurement) -> bool:
 def _ended(run: Run) -> State:
     """Of a run that is done: whether its seeds are of use."""
     path = run.curves if Path(run.curves).is_file() else str(kept(run.curves, FINISHED))
-    variables, _ = read(path, remade_by="train", only=("seed", "diverged_epoch", "collapsed"))
-    seeds = variables["seed"].values
+    curves = open_dataset(path, remade_by="train", only=("seed", "diverged_epoch", "collapsed"))
+    seeds = curves["seed"].values
     for word, gone in (
-        ("diverged", np.isfinite(variables["diverged_epoch"].values)),
-        ("collapsed", variables["collapsed"].values),
+        ("diverged", np.isfinite(curves["diverged_epoch"].values)),
+        ("collapsed", curves["collapsed"].values),
     ):
         gone = gone.reshape(len(seeds), -1).any(1)
         if gone.any():

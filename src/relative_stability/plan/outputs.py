@@ -61,11 +61,6 @@ class Sweep(_Published):
     def path(self) -> str:  # type: ignore[override]
         return f"{RESULTS}/sweeps/{self.name}.nc"
 
-    @property
-    def former(self) -> str:
-        """Second name of the file, of no rule's output: Snakemake deletes those before the job that makes them anew."""
-        return f"{RESULTS}/.collected/{self.name}.nc"
-
     @cached_property
     def runs_json(self) -> str:
         """For each run its place, labels, path and digest of its curves, and by observable those of its stability."""

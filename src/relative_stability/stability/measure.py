@@ -2,14 +2,15 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
 from relative_stability.core.errors import InputError, nearest
-from relative_stability.core.store import Variable, to_dataset
+from relative_stability.core.store import labelled
 from relative_stability.perturbations import DISPLACING, GEOMETRIC, build_perturbation
 from relative_stability.perturbations.base import Perturbation
 from relative_stability.perturbations.diffeomorphism import Diffeomorphism
@@ -17,9 +18,6 @@ from relative_stability.stability.activations import OUTPUT, WHOLE, Net, hooked,
 from relative_stability.stability.estimators import ESTIMATORS
 from relative_stability.stability.evaluation_mode import BatchNorm, evaluation_mode, statistics_rule
 from relative_stability.stability.forward_passes import Measured, Plan, Setting, measure_passes
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 NoiseMatching = Literal["auto", "mean", "image"]
 NOISE_MATCHINGS: tuple[str, ...] = get_args(NoiseMatching)
@@ -51,7 +49,7 @@ def build_families(
     return [build_perturbation(perturbation, **options)]
 
 
-def stability_variables(
+def stability_dataset(
     net: Net,
     images: Tensor,
     families: Sequence[Perturbation],
@@ -64,7 +62,7 @@ def stability_variables(
     mixed_precision: bool = False,
     progress: Callable[[int, int], None] | None = None,
     **plan: Any,
-) -> dict[str, Variable]:
+) -> xr.Dataset:
     """Measure, and label what comes out with dimensions, units and coordinates.
 
     families: one for each cut, or a single one of another kind; plan: draws, seed, batch_size, bootstrap, probes.
@@ -79,11 +77,11 @@ def stability_variables(
             picked = pick_layers(net, WHOLE if layers is None else layers, images)
         with hooked(net, [name.partition(":")[0] for name in picked]) as activations:
             measured = measure_passes(activations, picked, images, Plan(settings, rules, progress, **plan), mode)
-    variables = _labelled(
+    dataset = _dataset(
         measured, families, magnitudes, None if layers is None else [name or OUTPUT for name in picked], estimator
     )
     moved = _pixels_moved(families, magnitudes, images.shape[-1])
-    return variables if moved is None else {**variables, "rms_displacement": moved}
+    return dataset if moved is None else dataset.assign_coords(rms_displacement=moved)
 
 
 def _estimators(estimator: str | Sequence[str], noise_matching: str) -> dict[str, str]:
@@ -99,13 +97,13 @@ def _estimators(estimator: str | Sequence[str], noise_matching: str) -> dict[str
     return {name: OWN_MATCHING[name] if noise_matching == "auto" else noise_matching for name in names}
 
 
-def _labelled(
+def _dataset(
     measured: Measured,
     families: Sequence[Perturbation],
     magnitudes: Sequence[float],
     layers: Sequence[str] | None,
     estimator: str | Sequence[str],
-) -> dict[str, Variable]:
+) -> xr.Dataset:
     family, axis = families[0], families[0].magnitude_name
     cuts = [f.cut for f in families if isinstance(f, Diffeomorphism)]
     names = list(measured.stability)
@@ -124,9 +122,9 @@ def _labelled(
 
     dims, all_dims = tuple(inner), (*outer, *inner)
     variables = {
-        "bound": Variable(("bound",), np.array(["lower", "upper"]), "end of the interval", ""),
-        axis: Variable((axis,), np.array(magnitudes, float), f"{axis} of the {family.name}", family.units),
-        "noise_norm": Variable(
+        "bound": labelled(("bound",), np.array(["lower", "upper"]), "end of the interval", ""),
+        axis: labelled((axis,), np.array(magnitudes, float), f"{axis} of the {family.name}", family.units),
+        "noise_norm": labelled(
             dims,
             measured.norms.reshape(*inner.values()).numpy(),
             "mean norm of the perturbation, and of the noise",
@@ -134,29 +132,30 @@ def _labelled(
         ),
     }
     if "estimator" in outer:
-        variables["estimator"] = Variable(("estimator",), np.array(names), "estimator of averages over images", "")
+        variables["estimator"] = labelled(("estimator",), np.array(names), "estimator of averages over images", "")
     if layers is not None:
-        variables["layer"] = Variable(("layer",), np.array(layers), "layer", "")
-        variables["depth"] = Variable(("layer",), np.arange(len(layers)), "position in the order of execution", "1")
+        variables["layer"] = labelled(("layer",), np.array(layers), "layer", "")
+        depth = labelled(("layer",), np.arange(len(layers)), "position in the order of execution")
     words = {
         "D": f"stability to {family.name}",
         "G": "stability to isotropic noise of the same norm",
         "R": f"relative stability to {family.name}, D/G",
     }
     for name, long_name in words.items():
-        variables[name] = Variable(all_dims, pack(name), long_name, "1")
-        variables[f"{name}_interval"] = Variable(
+        variables[name] = labelled(all_dims, pack(name), long_name, "1")
+        variables[f"{name}_interval"] = labelled(
             ("bound", *all_dims),
             pack(f"{name}_interval"),
             f"95 % interval of {name} over test images, of this net alone",
             "1",
         )
     if cuts:
-        variables["cut"] = Variable(("cut",), np.array(cuts), "highest frequency of the displacement field", "1")
-    return variables
+        variables["cut"] = labelled(("cut",), np.array(cuts), "highest frequency of the displacement field", "1")
+    dataset = xr.Dataset(variables)
+    return dataset if layers is None else dataset.assign_coords(depth=depth)
 
 
-def _pixels_moved(families: Sequence[Perturbation], magnitudes: Sequence[float], n: int) -> Variable | None:
+def _pixels_moved(families: Sequence[Perturbation], magnitudes: Sequence[float], n: int) -> xr.Variable | None:
     """Root mean square displacement at every setting, in pixels; None for families that move no pixels. n: side."""
     moved = [[family.rms_displacement(magnitude, n) for magnitude in magnitudes] for family in families]
     if moved[0][0] is None:
@@ -164,7 +163,7 @@ def _pixels_moved(families: Sequence[Perturbation], magnitudes: Sequence[float],
     cuts = isinstance(families[0], Diffeomorphism)
     dims = ("cut", families[0].magnitude_name) if cuts else (families[0].magnitude_name,)
     values = np.array(moved, float) if cuts else np.array(moved[0], float)
-    return Variable(dims, values, "root mean square displacement", "pixel")
+    return labelled(dims, values, "root mean square displacement", "pixel")
 
 
 def measure(
@@ -188,7 +187,7 @@ def measure(
     batch_size: int = 500,
     bootstrap: int = 1000,
     progress: Callable[[int, int], None] | None = None,
-) -> "xr.Dataset":
+) -> xr.Dataset:
     """Relative stability of any net on your own images.
 
         D = ⟨‖f(τx)−f(x)‖²⟩ / ⟨‖f(x)−f(z)‖²⟩,   G = ⟨‖f(x+η)−f(x)‖²⟩ / ⟨‖f(x)−f(z)‖²⟩,   R = D / G
@@ -256,7 +255,7 @@ def measure(
         "batch_size": batch_size,
         "bootstrap": bootstrap,
     }
-    variables = stability_variables(
+    dataset = stability_dataset(
         net,
         images,
         families,
@@ -278,10 +277,9 @@ def measure(
         "dtype": str(images.dtype).removeprefix("torch."),
         "device": str(images.device),
         "noise_matching": noise_matching,
-        "coordinates": "depth rms_displacement",
         **told,
     }
     for option in ("interpolation", "modes"):
         if hasattr(family, option):
             attributes[option] = getattr(family, option)
-    return to_dataset(variables, attributes)
+    return dataset.assign_attrs(attributes)

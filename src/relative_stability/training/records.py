@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
-from relative_stability.core.store import Variable
+from relative_stability.core.store import labelled
 from relative_stability.training.compact import pack
 from relative_stability.training.members import State
 from relative_stability.training.schedule import Schedule
@@ -131,33 +132,33 @@ class Records:
             tensor.copy_(tensors[name])
 
 
-def labelled(seeds: range, schedule: Schedule, curves: Mapping[str, Tensor]) -> dict[str, Variable]:
+def curves_dataset(seeds: range, schedule: Schedule, curves: Mapping[str, Tensor]) -> xr.Dataset:
     """The curves of all seeds as they are stored. curves: those of Records, of several groups put together."""
     epochs = np.array(schedule.epochs)
     values = {name: tensor.numpy() for name, tensor in curves.items()}
     variables = {
-        "seed": Variable(("seed",), np.array(seeds), "seed of subset, initialisation and order"),
-        "epoch": Variable(("epoch",), epochs, "passes over the training set", "epoch"),
-        "train_loss": Variable(("seed", "epoch"), values["train_loss"], "training loss"),
-        "test_error": Variable(("seed", "epoch"), values["test_error"], "test error"),
-        "best_epoch": Variable(
+        "seed": labelled(("seed",), np.array(seeds), "seed of subset, initialisation and order"),
+        "epoch": labelled(("epoch",), epochs, "passes over the training set", "epoch"),
+        "train_loss": labelled(("seed", "epoch"), values["train_loss"], "training loss"),
+        "test_error": labelled(("seed", "epoch"), values["test_error"], "test error"),
+        "best_epoch": labelled(
             ("seed",), epochs[values["best"]].astype(float), "epoch of the best test error", "epoch"
         ),
-        "collapsed": Variable(("seed",), values["collapsed"], "whether the output became a constant"),
-        "diverged_epoch": Variable(("seed",), values["diverged"], "epoch at which the loss was not finite", "epoch"),
-        "ended_epoch": Variable(
+        "collapsed": labelled(("seed",), values["collapsed"], "whether the output became a constant"),
+        "diverged_epoch": labelled(("seed",), values["diverged"], "epoch at which the loss was not finite", "epoch"),
+        "ended_epoch": labelled(
             ("seed",), values["ended"], "epoch after which training ended early, at zero loss", "epoch"
         ),
     }
+    dataset = xr.Dataset(variables)
     if not schedule.snapshots:
-        return variables
+        return dataset
     steps = np.array(schedule.snapshots)
     losses, errors = values["snapshot_train_loss"], values["snapshot_test_error"]
     passes = steps / schedule.steps_an_epoch
-    return {
-        **variables,
-        "snapshot_step": Variable(("snapshot",), steps, "optimisation steps at each snapshot", "step"),
-        "snapshot_epoch": Variable(("snapshot",), passes, "passes over the training set at each snapshot", "epoch"),
-        "snapshot_train_loss": Variable(("seed", "snapshot"), losses, "training loss at each snapshot"),
-        "snapshot_test_error": Variable(("seed", "snapshot"), errors, "test error at each snapshot"),
-    }
+    return dataset.assign(
+        snapshot_step=labelled(("snapshot",), steps, "optimisation steps at each snapshot", "step"),
+        snapshot_epoch=labelled(("snapshot",), passes, "passes over the training set at each snapshot", "epoch"),
+        snapshot_train_loss=labelled(("seed", "snapshot"), losses, "training loss at each snapshot"),
+        snapshot_test_error=labelled(("seed", "snapshot"), errors, "test error at each snapshot"),
+    )

@@ -1,4 +1,4 @@
-"""A run: its seeds trained together or one after another, and what they made packed as arrays for the store."""
+"""A run: its seeds trained together or one after another, and what they made packed for the store."""
 
 import resource
 import time
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import xarray as xr
 from torch import Tensor
 
 from relative_stability.core.errors import Stopped
 from relative_stability.core.logs import log
 from relative_stability.core.randomness import seeded_globally
-from relative_stability.core.store import Variable
 from relative_stability.datasets.base import below
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.nets import ARCHITECTURES
@@ -25,7 +25,7 @@ from relative_stability.training.members import Alone, Members, Together, make_n
 from relative_stability.training.numerics import check_compiler, numerics, out_of_memory
 from relative_stability.training.pool import Pool
 from relative_stability.training.progress import Progress
-from relative_stability.training.records import labelled
+from relative_stability.training.records import curves_dataset
 from relative_stability.training.schedule import Schedule
 
 Weights = dict[str, Tensor]
@@ -40,9 +40,9 @@ class Execution(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A run: curves as variables, weights named `state/parameter` with a first dimension for the seeds, and how."""
+    """A run: curves, weights named `state/parameter` with a first dimension for the seeds, and how."""
 
-    curves: dict[str, Variable]
+    curves: xr.Dataset
     weights: Weights
     attributes: dict[str, int | float | str]
 
@@ -76,7 +76,7 @@ def train_run(
                 "learning_rate may help",
                 seed,
             )
-    return Trained(labelled(seeds, run.schedule, parts.curves), parts.weights, run.attributes(parts))
+    return Trained(curves_dataset(seeds, run.schedule, parts.curves), parts.weights, run.attributes(parts))
 
 
 class _Part(NamedTuple):

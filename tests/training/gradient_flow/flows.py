@@ -4,7 +4,6 @@ from functools import cache
 
 import torch
 
-from relative_stability.core.store import to_dataset
 from relative_stability.jobs.observables import measure_run
 from relative_stability.training.gradient_flow.run import flow_run
 from relative_stability.training.run import Execution
@@ -49,9 +48,9 @@ def swept(sizes=(24, 48, 96), seeds=2, source="stripe"):
         asked, data = request(P=P, source=source), linear(source)
         trained = flow_run(asked, data, range(seeds), CPU)
         attributes = {"perturbation": "subspace", "digest": "x"}
-        found = {name: to_dataset(measured(asked, data, trained, name), attributes) for name in ("output", "dynamics")}
+        found = {name: measured(asked, data, trained, name).assign_attrs(attributes) for name in ("output", "dynamics")}
         labels = {"dataset": source, "net": "one_hidden", "architecture": "one_hidden", "pretrained": False, "P": P}
-        curves = to_dataset(trained.curves, {})
+        curves = trained.curves
         cells.append((labels, found, curves))
     sweep = collected(cells)
     sweep.attrs["sweep"] = "linear"

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from relative_stability.analysis.claims.diffeomorphisms import RULES, left_out
 from relative_stability.analysis.claims.verdicts import SIGNS
-from relative_stability.analysis.parts import MADE_BY
+from relative_stability.analysis.collect import MADE_BY
 from relative_stability.analysis.sweep import open_sweep
 from relative_stability.core.provenance import software
 from relative_stability.core.used import Used, all_in

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
-from relative_stability.core.store import Variable
+from relative_stability.core.store import labelled
 from relative_stability.datasets.linear import boundary
 from relative_stability.training.gradient_flow.linear_model import compression, neuron_compression
 
@@ -90,9 +91,9 @@ class FlowRecords:
         self.tensors["plane"][member] = outputs.float().cpu().view(POINTS, POINTS)
 
 
-def labelled(
+def curves_dataset(
     seeds: range, alphas: Sequence[float], records: FlowRecords, samples: tuple[Tensor, Tensor], source: str
-) -> dict[str, Variable]:
+) -> xr.Dataset:
     """The curves of S seeds at A values of alpha as they are stored.
 
     records: of S·A nets, those of a seed together; samples: inputs (S, P, d) and labels ±1 (S, P) of every seed;
@@ -109,34 +110,35 @@ def labelled(
         records.tensors[name] /= records.tensors[name][:, :1].clone()
     along, axis = ("seed", "alpha"), np.linspace(-SPAN, SPAN, POINTS)
     hidden = f"time/{records.first}"
-    return {
-        "seed": Variable(("seed",), np.array(seeds), "seed of subset and initialisation"),
-        "alpha": Variable(
+    variables = {
+        "seed": labelled(("seed",), np.array(seeds), "seed of subset and initialisation"),
+        "alpha": labelled(
             ("alpha",), np.array(alphas, float), "scale α of the output: small learns features, large is lazy"
         ),
-        "time": Variable(("time",), np.array(records.times), "time of the gradient flow dθ/dt = -dL/dθ"),
-        **{name: Variable((*along, "time"), stored(name), words) for name, words in SCALARS.items()},
-        "hidden_weight": Variable(
+        "time": labelled(("time",), np.array(records.times), "time of the gradient flow dθ/dt = -dL/dθ"),
+        **{name: labelled((*along, "time"), stored(name), words) for name, words in SCALARS.items()},
+        "hidden_weight": labelled(
             (*along, "time", "neuron", "feature"),
             stored(hidden),
             "first-layer weights w, NaN after the end of the flow",
         ),
-        "stop_time": Variable(along, stored("stop_time"), "time at which every margin was met, or the flow was left"),
-        "met": Variable(along, stored("met"), "whether every margin was met"),
-        "flow_steps": Variable(along, stored("steps"), "steps of the flow"),
-        "collapsed": Variable(along, np.zeros((len(seeds), len(alphas)), bool), "whether the output became a constant"),
-        "diverged_epoch": Variable(along, stored("diverged"), "time at which no step was short enough"),
-        "output_plane": Variable(
+        "stop_time": labelled(along, stored("stop_time"), "time at which every margin was met, or the flow was left"),
+        "met": labelled(along, stored("met"), "whether every margin was met"),
+        "flow_steps": labelled(along, stored("steps"), "steps of the flow"),
+        "collapsed": labelled(along, np.zeros((len(seeds), len(alphas)), bool), "whether the output became a constant"),
+        "diverged_epoch": labelled(along, stored("diverged"), "time at which no step was short enough"),
+        "output_plane": labelled(
             (*along, "x_parallel", "x_perpendicular"), stored("plane"), "output at the end where all other inputs are 0"
         ),
-        "x_parallel": Variable(("x_parallel",), axis, "first informative input"),
-        "x_perpendicular": Variable(("x_perpendicular",), axis, "first uninformative input"),
-        "sample_position": Variable(("seed", "sample", "place"), position.cpu().numpy(), "samples on the plane"),
-        "sample_class": Variable(
+        "x_parallel": labelled(("x_parallel",), axis, "first informative input"),
+        "x_perpendicular": labelled(("x_perpendicular",), axis, "first uninformative input"),
+        "sample_position": labelled(("seed", "sample", "place"), position.cpu().numpy(), "samples on the plane"),
+        "sample_class": labelled(
             ("seed", "sample"), (signs[:, :SAMPLES] > 0).long().cpu().numpy(), "class of each sample"
         ),
-        "boundary": Variable(("edge",), np.array(boundary(source)), "x_parallel where the label changes"),
-        "dimension": Variable((), np.array(inputs.shape[2]), "number of inputs d"),
-        "informative": Variable((), np.array(inputs.shape[2] - len(records.uninformative)), "informative inputs"),
-        "task": Variable((), np.array(source), "what the label depends on", ""),
+        "boundary": labelled(("edge",), np.array(boundary(source)), "x_parallel where the label changes"),
+        "dimension": labelled((), np.array(inputs.shape[2]), "number of inputs d"),
+        "informative": labelled((), np.array(inputs.shape[2] - len(records.uninformative)), "informative inputs"),
+        "task": labelled((), np.array(source), "what the label depends on", ""),
     }
+    return xr.Dataset(variables)

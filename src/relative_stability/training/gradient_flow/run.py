@@ -14,7 +14,7 @@ from relative_stability.core.logs import log
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.training.checkpoints import Checkpoints
 from relative_stability.training.gradient_flow.flow import Flow
-from relative_stability.training.gradient_flow.records import FlowRecords, Now, labelled, plane, record_times
+from relative_stability.training.gradient_flow.records import FlowRecords, Now, curves_dataset, plane, record_times
 from relative_stability.training.gradient_flow.tangent_kernel import stacked
 from relative_stability.training.members import make_net
 from relative_stability.training.numerics import numerics
@@ -60,7 +60,7 @@ def flow_run(
     weights.pop(f"time/{records.first}")  # these are among the curves
     each = torch.stack([data.training_subset(request["P"], seed) for seed in seeds])
     samples = data.seen(each.flatten(), torch.device("cpu")).view(*each.shape, -1), 2 * data.labels[each] - 1
-    found = labelled(seeds, alphas, records, samples, source)
+    found = curves_dataset(seeds, alphas, records, samples, source)
     return Trained(found, weights, _attributes(parts, device, len(groups[0])))
 
 
