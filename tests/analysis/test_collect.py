@@ -219,6 +219,20 @@ def test_what_runs_share_may_differ_by_rounding_alone(swept, factor):
     assert collect(sweep) == scratch
 
 
+def test_a_net_may_lack_an_observable_that_others_have(swept):
+    """As where a sweep is drawn half done."""
+    sweep = swept(INSIDE)
+    runs = json.loads(sweep.runs_json)
+    for run in runs:
+        if run["net"] == "lenet":
+            del run["stability"]["depth"]
+    stages.collect(json.loads(sweep.json), runs, sweep.mark, OUT)
+    found = open_dataset(OUT)
+    assert found["layer_name"].values.tolist() == [["block0", "block1", "block2"], ["", "", ""]]
+    assert found["R_depth"].sel(net="fc").notnull().any() and found["R_depth"].sel(net="lenet").isnull().all()
+    assert found["R"].sel(net="lenet", state="init").notnull().any()
+
+
 @pytest.mark.parametrize("other", [{"displacement": [1.2, 0.7]}, {"displacement": [1.2, 0.6, 0.3]}])
 def test_runs_measured_at_other_settings_are_refused_unless_one_has_them_all(swept, other):
     sweep = swept(INSIDE)

@@ -188,7 +188,9 @@ def combine(parts: Iterable[xr.Dataset], order: Mapping[str, Sequence[str]]) -> 
     fill = _fill(nets)
     shared = [name for name in SHARED if name in nets]
     grid = nets.drop_vars(shared).set_index({NET: AXES}).unstack(NET, fill_value=fill)
-    grid = grid.assign({name: _in_common(nets[name], SHARED[name], fill[name]) for name in shared})
+    for name in shared:
+        found = _in_common(nets[name], SHARED[name], fill[name])
+        grid[name] = found.reindex({axis: grid[axis] for axis in SHARED[name]}, fill_value=fill[name])
     grid = grid.sel({axis: list(names) for axis, names in order.items()}).transpose(*AXES, ..., missing_dims="ignore")
     grid = grid.assign_coords({axis: grid[axis].assign_attrs(nets[axis].attrs) for axis in AXES})
     means = [_over_seeds(f"{q}{end}", grid) for q in QUANTITIES for end in ("", "_depth", "_dynamics")]
@@ -236,7 +238,7 @@ def _fill(dataset: xr.Dataset) -> dict[Any, Any]:
 def _in_common(array: xr.DataArray, axes: Sequence[str], fill: Any) -> xr.DataArray:
     """What nets with the same labels along some axes share, such as the epochs of all seeds."""
     rest = [dim for dim in array.dims if dim != NET]
-    there = array.notnull() if array.dtype.kind == "f" else array != fill
+    there = array.notnull() if array.dtype.kind == "f" else (array != fill) | (fill == 0)
     found = array[there.any(rest) | (not there.any())]
     codes, _ = pd.MultiIndex.from_arrays([found[axis].values for axis in axes]).factorize()
     firsts = np.unique(codes, return_index=True)[1]
