@@ -13,7 +13,6 @@ from relative_stability.analysis.sweep import open_sweep
 from relative_stability.figures import draw
 from relative_stability.jobs import stages
 from relative_stability.plan.grid import build_grid
-from relative_stability.plan.marks import ask
 from tests.runs import make_runs
 
 SWEEP = {"datasets": ["digits"], "nets": ["fc", "cnn"], "P": [16, 64, 256], "seeds": ["0-1", "2-3"]}
@@ -43,7 +42,6 @@ def grids(schema, tmp_path, monkeypatch):
 
 def collect(grid, name):
     sweep = grid.sweep(name)
-    ask([sweep.mark])
     stages.collect(json.loads(sweep.json), json.loads(sweep.runs_json), sweep.mark, sweep.path, "")
     return open_sweep(sweep.path)
 

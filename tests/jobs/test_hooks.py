@@ -1,19 +1,19 @@
+import os
 import time
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from relative_stability.core.logs import job_log
-from relative_stability.core.store import write_tensors
-from relative_stability.jobs.finished import keep
-from relative_stability.jobs.hooks import begin, end, put_back
+from relative_stability.jobs.hooks import begin, end
+from relative_stability.jobs.shared_process import FOLDER, Packs
+from relative_stability.jobs.stages import ANEW
 from relative_stability.plan.grid import build_grid
-from relative_stability.plan.runs import FINISHED
 from tests.runs import make_runs
 
 CONFIG = """
+device: cpu
 nets: {fc: {}}
 training: {steps: 60}
 stability: {images: 20}
@@ -25,34 +25,28 @@ sweeps:
 
 @pytest.fixture
 def grid(schema, tmp_path, monkeypatch):
-    """Two runs that are there, and have second names."""
+    """Two runs that are there."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(ANEW, raising=False)
     grid = build_grid(yaml.safe_load(CONFIG), schema)
     make_runs(grid.sweeps[0].measurements)
     for m in grid.sweeps[0].measurements:
-        write_tensors(m.run.weights, {"w": torch.ones(2)}, {"digest": m.run.digest})
-        keep([*m.run.files, m.path], FINISHED)
+        Path(m.run.weights).touch()
     return grid
 
 
-def test_what_a_failed_group_lost_is_put_back(grid):
-    for m in grid.sweeps[0].measurements:
-        for file in (*m.run.files, m.path):
-            Path(file).unlink()
-    put_back(grid)
-    assert all(Path(file).is_file() for m in grid.sweeps[0].measurements for file in (*m.run.files, m.path))
+def packs_of(grid):
+    return Packs(grid, none=lambda: False, device=lambda: "cpu")
 
 
-def test_the_end_names_failures_with_their_logs(grid, tmp_path, capsys):
+def test_the_end_names_failures_with_their_logs(grid, capsys):
     since = time.time() - 1
     measurement = grid.sweeps[0].measurements[0]
     Path(measurement.path).unlink()
-    (tmp_path / FINISHED / f"{measurement.digest}.nc").unlink()
     with pytest.raises(SystemExit), job_log(measurement.log, "measure"):
         raise RuntimeError("the disk is on fire")
-    (tmp_path / "snakemake.log").write_text("SLURM run ID: abc\n")
     capsys.readouterr()
-    end(grid, since, ["snakemake.log"])
+    end(grid, since)
     said = capsys.readouterr().err
     assert said == (
         "\nFailed: 1. Each log has more.\n"
@@ -60,21 +54,48 @@ def test_the_end_names_failures_with_their_logs(grid, tmp_path, capsys):
     )
 
 
-def test_empty_logs_of_before_are_cleared(grid, tmp_path):
+def test_empty_logs_of_before_are_cleared(grid):
     """Snakemake leaves one where a job did not start, and does not touch it when that happens again."""
-    run = grid.sweeps[0].measurements[0].run
-    for file in run.files:
-        Path(file).unlink()
-        (tmp_path / FINISHED / f"{run.digest}{Path(file).suffix}").unlink()
-    log, other = Path(run.log), Path("results/logs/sweeps/default.log")
+    log, other = Path(grid.sweeps[0].measurements[0].run.log), Path("results/logs/sweeps/default.log")
     for path in (log, other):
         path.parent.mkdir(parents=True, exist_ok=True)
     log.touch()
     other.write_text("said something")
-    begin()
+    begin(packs_of(grid), [], anew=False)
     assert not log.exists() and other.exists()
 
 
+def test_packs_of_before_go_and_those_of_now_are_written_down(grid):
+    Path(grid.sweeps[0].measurements[0].path).unlink()
+    old = Path(FOLDER, "0123456789")
+    old.parent.mkdir(parents=True)
+    old.touch()
+    packs = packs_of(grid)
+    (mark,) = packs.makers([grid.sweeps[0].measurements[0].path])
+    begin(packs, [], anew=False)
+    assert not old.exists() and [file.name for file in old.parent.iterdir()] == [f"{Path(mark).name}.json"]
+    assert packs_of(grid).find(Path(mark).name) == packs.find(Path(mark).name)
+    end(grid, time.time())
+    assert not old.parent.exists()
+
+
+def test_files_from_the_future_get_the_time_of_now(grid):
+    """Snakemake refuses a result that is older than what it was made from."""
+    now, future = (Path(m.path) for m in grid.sweeps[0].measurements)
+    os.utime(now, (1, 1))
+    os.utime(future, (time.time() + 86_400,) * 2)
+    begin(packs_of(grid), [now, future, Path("absent")], anew=False)
+    assert now.stat().st_mtime == 1 and future.stat().st_mtime <= time.time()
+
+
+def test_jobs_are_told_what_is_to_be_made_anew(grid, monkeypatch):
+    begin(packs_of(grid), [], anew=False)
+    assert ANEW not in os.environ
+    monkeypatch.setenv(ANEW, "0")  # to be put back
+    begin(packs_of(grid), [], anew=True)
+    assert time.time() - 60 < float(os.environ[ANEW]) <= time.time()
+
+
 def test_a_good_end_says_nothing(grid, capsys):
-    end(grid, time.time() - 1, [])
+    end(grid, time.time() - 1)
     assert capsys.readouterr().err == ""

@@ -1,19 +1,26 @@
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import yaml
 
+from relative_stability import InputError
 from relative_stability.jobs import resources
-from relative_stability.jobs.shared_process import MOST
-from relative_stability.plan.grid import TAKING, build_grid
+from relative_stability.jobs.shared_process import MOST, Packs, own_jobs, packed
+from relative_stability.plan.grid import build_grid
+from relative_stability.plan.runs import benchmark
 from tests.conftest import ROOT
 
 CONFIG = """
 device: cpu
 pack_minutes: {minutes}
 training: {{steps: 60, batch_size: 16}}
-nets: {{fc: {{depth: 2, width: 32}}, resnet18: {{}}}}
+nets: {{fc: {{depth: 2, width: 32}}, lenet: {{}}, resnet18: {{}}}}
 datasets: {{digits: {{image_size: 12}}}}
 sweeps:
   default: {{datasets: [digits], nets: [{nets}], P: {P}, seeds: {seeds}}}
+figures: {{twins: {{sweep: default}}}}
 """
 
 
@@ -26,79 +33,116 @@ def grid_of(schema, tmp_path, monkeypatch):
 
 
 def members(grid):
-    return {pack.digest: [(m.run.net, m.run.P, m.run.seeds) for m in pack.members] for pack in grid.packs.values()}
+    return [[(m.run.net, m.run.P, m.run.seeds) for m in pack] for pack in packed(grid, "cpu")]
 
 
-def test_nothing_is_packed_unless_asked(grid_of):
-    assert grid_of(minutes=0).packs == {}
+def packs_of(grid, none=False):
+    return Packs(grid, none=lambda: none, device=lambda: "cpu")
 
 
-def test_neighbours_in_P_share_a_pack(grid_of):
-    (found,) = members(grid_of(seeds="[0-1, 2]")).values()
-    assert found == [("fc", P, seeds) for P in (16, 32, 64) for seeds in ("0-1", "2")]
+def touch(*files):
+    for file in files:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).touch()
 
 
-def test_a_net_has_packs_of_its_own_and_a_long_run_a_job_of_its_own(grid_of):
-    grid = grid_of(minutes=1, nets="fc, resnet18", P="[16, 32]")
-    assert list(members(grid).values()) == [[("fc", 16, "0-1"), ("fc", 32, "0-1")]]
+def test_without_minutes_nothing_is_packed(grid_of):
+    assert packed(grid_of(minutes=0), "cpu") == []
 
 
-def test_a_pack_is_no_larger_than_asked(grid_of):
+def test_neighbours_in_net_and_P_share_a_pack(grid_of):
+    (found,) = members(grid_of(nets="lenet, fc", seeds="[0-1, 2]"))
+    assert found == [(net, P, seeds) for net in ("fc", "lenet") for P in (16, 32, 64) for seeds in ("0-1", "2")]
+
+
+def test_a_long_run_has_jobs_of_its_own(grid_of):
+    assert members(grid_of(minutes=1, nets="fc, resnet18", P="[16, 32]")) == [[("fc", 16, "0-1"), ("fc", 32, "0-1")]]
+
+
+def test_a_pack_is_no_longer_than_asked(grid_of):
     grid = grid_of(minutes=0.5, P=str([16 + k for k in range(40)]))
-    assert len(members(grid)) > 1
-    for pack in grid.packs.values():
-        assert pack.estimate("cpu").seconds <= 30
+    found = packed(grid, "cpu")
+    assert len(found) > 1 and sum(map(len, found)) == 40
+    for pack in found:
+        seconds = sum(member.estimate("cpu").seconds - resources.START for member in pack)
+        assert seconds + resources.START <= 30
 
 
 def test_a_pack_has_its_largest_number_of_runs(grid_of):
-    sizes = sorted(len(found) for found in members(grid_of(minutes=600, P=str([16 + k for k in range(40)]))).values())
-    assert sizes == [40 - MOST, MOST]
+    sizes = [len(found) for found in members(grid_of(minutes=600, P=str([16 + k for k in range(40)])))]
+    assert sizes == [MOST, 40 - MOST]
 
 
-def test_a_pack_asks_for_what_is_missing_and_its_runs_for_nothing(grid_of, tmp_path):
+def test_a_pack_makes_what_is_missing_alone_and_its_mark_stands_for_that(grid_of):
     grid = grid_of()
-    run = grid.sweeps[0].measurements[0].run
-    pack = grid.packs[run.digest]
-    whole = pack.estimate("cpu").seconds
-    assert whole < sum(m.estimate("cpu").seconds for m in pack.members)  # one start instead of three
-    assert grid.needs(run.digest) == grid.needs(grid.sweeps[0].measurements[0].digest) == TAKING
-    assert grid.needs(pack.digest).runtime == resources.Estimate(whole, 0).runtime()
-    for m in pack.members[:1]:
-        for file in [*m.run.files, *(x.path for x in m.measurements)]:
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / file).touch()
-    assert pack.estimate("cpu").seconds == pytest.approx(
-        whole - pack.members[0].estimate("cpu").seconds + resources.START
+    first, second, third = grid.measurements
+    touch(first.path, *first.run.files, *second.run.files)
+    packs = packs_of(grid)
+    files = [file for m in grid.measurements for file in (m.path, m.run.curves)]
+    mark, *rest = packs.makers([second.path, third.path, third.run.curves])
+    assert rest == [] and packs.makers([first.path, second.run.curves]) == [first.path, second.run.curves]
+    assert packs.makers(files) == [first.path, first.run.curves, mark, second.run.curves]
+    pack = packs.find(Path(mark).name)
+    assert [[one["out"] for one in task["measure"]] for task in pack.tasks] == [[second.path], [third.path]]
+    assert pack.datasets == [first.run.dataset.path]
+    alone = resources.measuring(second, "cpu").seconds, resources.measuring(third, "cpu").seconds
+    assert pack.seconds == pytest.approx(
+        sum(alone) + resources.training(third.run, "cpu").seconds - 2 * resources.START
     )
 
 
-def test_what_is_there_waits_for_no_pack(grid_of, tmp_path):
+def test_weights_that_a_figure_is_drawn_from_are_made_again(grid_of):
     grid = grid_of()
-    measurement = grid.sweeps[0].measurements[0]
-    run = measurement.run
-    assert grid.pack_marks(run.digest) == grid.pack_marks(measurement.digest) == [grid.packs[run.digest].mark]
-    for file in run.files:
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).touch()
-    assert grid.pack_marks(run.digest) == [] and grid.pack_marks(measurement.digest) != []
-    assert grid.needs(run.digest).runtime > 0
+    m = max(grid.measurements, key=lambda m: m.run.P)
+    for one in grid.measurements:
+        touch(one.path, *one.run.files)
+    Path(m.run.weights).unlink()
+    packs = packs_of(grid)
+    (mark,) = packs.makers([m.run.weights])
+    (task,) = packs.find(Path(mark).name).tasks
+    assert task["train"]["weights"] == m.run.weights and task["measure"] == []
+
+
+def test_a_mark_is_of_one_start_alone(grid_of):
+    grid = grid_of()
+    path = grid.measurements[0].path
+    one, other = packs_of(grid), packs_of(grid)
+    assert one.makers([path]) == one.makers([path]) != other.makers([path])
+    with pytest.raises(InputError, match="there is no pack 0123456789: snakemake has been started anew since"):
+        one.find("0123456789")
+
+
+def test_where_jobs_of_their_own_are_asked_for_nothing_is_packed(grid_of):
+    grid = grid_of()
+    assert packs_of(grid, none=True).makers([grid.measurements[0].path]) == [grid.measurements[0].path]
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({}, False),
+        ({"forcerun": {"figure"}}, False),
+        ({"forcerun": {"train"}}, True),
+        ({"until": {"measure"}}, True),
+        ({"omit_from": {"train"}}, True),
+        ({"forceall": True}, True),
+    ],
+)
+def test_the_command_line_may_ask_for_jobs_of_their_own(named, expected):
+    plain = {"forcerun": set(), "until": set(), "omit_from": set(), "forceall": False}
+    assert own_jobs(SimpleNamespace(**{**plain, **named})) is expected
 
 
 def test_packing_changes_no_digest(grid_of):
-    assert {m.digest for m in grid_of().sweeps[0].measurements} == {m.digest for m in grid_of(0).sweeps[0].measurements}
+    assert {m.digest for m in grid_of().measurements} == {m.digest for m in grid_of(0).measurements}
 
 
-def test_the_rules_of_the_workflow_and_the_package_agree_on_logs(grid_of):
-    measurement = grid_of().sweeps[0].measurements[0]
+def test_the_rules_of_the_workflow_and_the_package_agree_on_logs_and_benchmarks(grid_of):
+    measurement = grid_of().measurements[0]
+    text = (ROOT / "workflow/rules/runs.smk").read_text()
+    names = {"dataset": "digits", "net": "fc", "P": 16, "seeds": "0-1", "observable": "output"}
     for rule, made in (("train", measurement.run), ("measure", measurement)):
-        text = (ROOT / f"workflow/rules/{rule}.smk").read_text()
-        pattern = text[text.index('"results/logs/') + 1 : text.index('.log"')]
-        names = {
-            "dataset": "digits",
-            "net": "fc",
-            "P": 16,
-            "seeds": "0-1",
-            "digest": made.digest,
-            "observable": "output",
-        }
-        assert made.log == pattern.format(**names) + ".log"
+        of_rule = text[text.index(f"rule {rule}:") :]
+        log, table = (re.search(rf'"(results/{folder}/.*)"', of_rule)[1] for folder in ("logs", "benchmarks"))
+        names["digest"] = made.digest
+        assert made.log == log.format(**names) and benchmark(made.log) == table.format(**names)

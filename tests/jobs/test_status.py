@@ -7,10 +7,8 @@ import pytest
 import yaml
 
 from relative_stability.core.logs import job_log
-from relative_stability.jobs.finished import keep, kept
 from relative_stability.jobs.status import failures, table
 from relative_stability.plan.grid import build_grid
-from relative_stability.plan.runs import FINISHED
 from tests import runs
 
 CONFIG = """
@@ -106,31 +104,12 @@ def test_a_job_that_was_killed_without_a_word(grid):
     assert row(grid, "fc")[0] == "1 failed, 1 missing" and "ended without a word" in table(grid.sweeps[0])
 
 
-def test_a_pack_speaks_for_jobs_that_did_not_start(grid):
-    """Its words wait under the second name of the log; Snakemake leaves an empty one under the first."""
-    run = measurement(grid).run
-    fail(str(kept(run.log, FINISHED)), RuntimeError("stopped"))
-    Path(run.log).parent.mkdir(parents=True)
-    Path(run.log).touch()
-    assert row(grid, "fc")[0] == "1 failed, 1 missing" and "RuntimeError: stopped" in table(grid.sweeps[0])
-    (found,) = failures(grid, 0)
-    assert found.reason == "RuntimeError: stopped"
-
-
 def test_a_held_lock_is_a_run_that_runs(grid, tmp_path):
     run = measurement(grid).run
     (tmp_path / run.checkpoints).mkdir(parents=True)
     (tmp_path / run.checkpoints / "lock").write_text(json.dumps({"host": "elsewhere", "pid": 1}))
     fail(run.log, RuntimeError("an attempt before"))
     assert row(grid, "fc")[0] == "1 running, 1 missing"
-
-
-def test_what_has_only_a_second_name_is_done(grid):
-    make_runs([m := measurement(grid)])
-    for file in (*m.run.files, m.path):
-        keep([file], FINISHED)
-        Path(file).unlink()
-    assert row(grid, "fc")[0] == "1 done, 1 missing"
 
 
 def test_other_jobs_fail_too(grid):

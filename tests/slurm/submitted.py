@@ -17,13 +17,17 @@ nets: {fc: {depth: 2, width: 32}, fc2: {width: 32}, cnn: {width: 0.5}, lenet: {}
 stability: {images: 20, displacement: [1]}
 datasets: {digits: {image_size: 12}}
 """
-SLOW = """
+ALONE = "pack_minutes: 0\n"  # jobs of its own for each run
+SLOW = (
+    ALONE
+    + """
 engine: {checkpoint_minutes: 0.05}
 training: {steps: 15000, evaluations: 2, batch_size: 16}
 nets: {fc: {depth: 2, width: 32}, cnn: {width: 0.5}}
 stability: {images: 20, displacement: [1]}
 datasets: {digits: {image_size: 12}}
 """
+)
 
 
 def sweep(P: list[int], nets: str = "cnn", seeds: str = "0") -> str:
@@ -72,11 +76,11 @@ def jobs_after(number: int) -> list[dict[str, str]]:
     return [job for job in jobs() if int(job["JobId"]) > number]
 
 
-def until(true: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
-    """Wait until something has come to pass, as long as a process runs."""
+def until(true: Callable[[], object], process: subprocess.Popen[str] | None, seconds: float = 120) -> None:
+    """Wait until something has come to pass, as long as a process, if one is meant, runs."""
     end = time.monotonic() + seconds
     while not true():
-        assert process.poll() is None, "the process has ended"
+        assert process is None or process.poll() is None, "the process has ended"
         assert time.monotonic() < end, "it did not come to pass"
         time.sleep(0.1)
 

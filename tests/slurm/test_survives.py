@@ -9,6 +9,7 @@ import pytest
 
 from relative_stability.core.store import read_attributes
 from tests.slurm.submitted import (
+    ALONE,
     IMPATIENT,
     SLOW,
     SMALL,
@@ -134,9 +135,31 @@ def test_a_submitter_that_was_killed_is_started_again(cluster, tmp_path):
     assert "2 done of 2 runs" in project.status("config/here.yaml")
 
 
+def test_a_job_left_over_from_a_killed_submitter_touches_nothing(cluster, tmp_path):
+    """Held back until another snakemake has made all of it, it starts late and finds everything whole."""
+    project = project_with(tmp_path / "project", ALONE + SMALL + sweep([64]))
+    before = last_job()
+    subprocess.run(["scontrol", "update", "nodename=node[1-2]", "state=drain", "reason=test"], check=True)
+    process = project.start("--profile", "slurm", *IMPATIENT, config="config/here.yaml")
+    until(lambda: jobs_after(before), process)
+    (left,) = jobs_after(before)
+    scontrol("hold", left["JobId"])
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    scontrol("update", "nodename=node[1-2]", "state=resume")
+    assert project.snakemake("--unlock", config="config/here.yaml").returncode == 0
+    local = project.snakemake("results/sweeps/default.nc", config="config/here.yaml")
+    assert local.returncode == 0, local.stdout + local.stderr
+    made = {path: path.stat().st_mtime_ns for path in project.path.glob("results/[st]*/**/*.*")}
+    scontrol("release", left["JobId"])
+    until(lambda: [job["JobState"] for job in jobs_after(before)] == ["COMPLETED"], None, seconds=180)
+    assert len(made) == 4 and made == {path: path.stat().st_mtime_ns for path in made}
+    assert "taken as another process has finished it" in log_of(project, "cnn", 64)
+
+
 @pytest.mark.skipif(not SECONDS, reason="takes minutes: set RELATIVE_STABILITY_SILENCE to 40 seconds, say")
 def test_a_silent_controller_is_waited_for(cluster, tmp_path):
-    project = project_with(tmp_path / "project", SMALL.replace("steps: 60", "steps: 10000") + sweep([256]))
+    project = project_with(tmp_path / "project", ALONE + SMALL.replace("steps: 60", "steps: 10000") + sweep([256]))
     before = last_job()
     with submitting(project) as process:
         log = "results/logs/training/digits/cnn/P256/*.log"
@@ -148,7 +171,7 @@ def test_a_silent_controller_is_waited_for(cluster, tmp_path):
 
 @pytest.mark.skipif(not SECONDS, reason="takes minutes: set RELATIVE_STABILITY_SILENCE to 40 seconds, say")
 def test_what_is_to_be_submitted_waits_for_a_silent_controller(cluster, tmp_path):
-    project = project_with(tmp_path / "project", SMALL + sweep([16, 32]))
+    project = project_with(tmp_path / "project", ALONE + SMALL + sweep([16, 32]))
     before = last_job()
     with submitting(project) as process:
         until(lambda: "prepare dataset" in (project.path / "said").read_text(), process)

@@ -86,7 +86,7 @@ def test_an_observable_added_later_trains_nothing(project):
     with project.edited(CONFIG, "observables: [output, depth, dynamics]", "observables: [output]"):
         assert project.jobs(CONFIG, SWEEP) == {"collect": 1}
     with project.edited(CONFIG, "displacement: [0.5, 1]}\n", 'displacement: [0.5, 1], layers: ["*"]}\n'):
-        assert project.jobs(CONFIG, SWEEP) == {"measure": 4, "collect": 1}  # depth alone
+        assert project.jobs(CONFIG, SWEEP) == {"pack": 1, "collect": 1}  # depth alone
 
 
 @pytest.mark.parametrize(

@@ -1,55 +1,99 @@
-"""Runs that share a process make what each makes by itself."""
+"""Runs that share a process make what each makes by itself, and cost no job of their own."""
+
+import re
 
 import pytest
 import xarray as xr
 
-from tests.workflow.project import copy_project
+from tests.workflow.project import CONFIG, copy_project
 
 pytestmark = pytest.mark.workflow
-CONFIG = ("--configfile", "config/test.yaml", "config/packed.yaml")
 SWEEPS = [f"results/sweeps/{name}.nc" for name in ("default", "linear")]
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    project = copy_project(tmp_path_factory.mktemp("packed") / "project")
-    (project.path / "config/packed.yaml").write_text("pack_minutes: 20\n")
-    result = project.snakemake(*CONFIG, "--", *SWEEPS, config=None)
+def single(tmp_path_factory):
+    """Each run by jobs of its own, and what snakemake said."""
+    project = copy_project(tmp_path_factory.mktemp("single") / "project")
+    result = project.snakemake(*SWEEPS, "--config", "pack_minutes=0")
     assert result.returncode == 0, result.stdout + result.stderr
-    return project, result
+    return project, result.stdout + result.stderr
 
 
-def count(result, rule):
-    return sum(f"(Rule: {rule})" in line for line in result.stdout.splitlines() + result.stderr.splitlines())
+def count(said, rule):
+    return said.count(f"(Rule: {rule})")
 
 
-def test_packed_runs_have_the_numbers_of_single_ones(packed, finished):
-    project, result = packed
-    assert (count(result, "pack"), count(result, "train"), count(result, "measure")) == (3, 6, 8)
+def said_of(project, *arguments):
+    result = project.snakemake(*arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def test_packed_runs_have_the_numbers_of_single_ones(single, finished):
+    project, said = single
+    assert (count(said, "pack"), count(said, "train"), count(said, "measure")) == (0, 6, 8)
     for path in SWEEPS:
         with xr.open_dataset(project.path / path) as one, xr.open_dataset(finished.path / path) as other:
             xr.testing.assert_equal(one, other)
 
 
-def test_the_log_of_a_packed_run_is_where_one_looks_for_it(packed):
-    logs = list(packed[0].path.glob("results/logs/training/**/*.log"))
-    assert len(logs) == 6
-    for log in logs:
-        said = "every margin is met" if "one_hidden" in str(log) else "epoch"
-        assert said in log.read_text() and "taken as another process has finished it" in log.read_text()
+def test_packed_runs_have_logs_and_times_where_one_looks_for_them(finished):
+    for folder, runs in (("training", 6), ("stability", 8)):
+        logs = list(finished.path.glob(f"results/logs/{folder}/**/*.log"))
+        times = list(finished.path.glob(f"results/benchmarks/{folder}/**/*.tsv"))
+        assert len(logs) == len(times) == runs
+    for log in finished.path.glob("results/logs/training/**/*.log"):
+        assert ("every margin is met" if "one_hidden" in str(log) else "epoch") in log.read_text()
+    packs = list(finished.path.glob("results/logs/packs/*.log"))
+    assert len(packs) == 2 and all(re.search(r"done: results/training/.* \(2 of", log.read_text()) for log in packs)
+    assert not (finished.path / "results/.packs").exists()
 
 
-def test_nothing_is_left_when_all_is_collected(packed):
-    project, _ = packed
-    assert not list(project.path.glob("results/.packs/*")) and not list(project.path.glob("results/.finished/*"))
-
-
-def test_only_what_is_missing_is_made_again(packed):
-    project, _ = packed
-    (gone,) = project.path.glob("results/stability/output/digits/fc/P16/*.nc")
-    times = {path: path.stat().st_mtime_ns for path in project.path.glob("results/training/**/*.*")}
+def test_only_what_is_missing_is_made_again(finished):
+    """One measurement by its name; then, with the sweep gone too, by the pack that lacks it alone."""
+    (gone,) = finished.path.glob("results/stability/output/digits/fc/P16/*.nc")
+    name = str(gone.relative_to(finished.path))
+    times = {path: path.stat().st_mtime_ns for path in finished.path.glob("results/training/**/*.*")}
     gone.unlink()
-    result = project.snakemake(*CONFIG, "--", str(gone.relative_to(project.path)), config=None)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert (count(result, "pack"), count(result, "train"), count(result, "measure")) == (1, 0, 1)
+    assert finished.jobs(CONFIG, name) == {"measure": 1}
+    sweep = finished.path / "results/sweeps/default.nc"
+    whole = sweep.read_bytes()
+    sweep.unlink()
+    said = said_of(finished, SWEEPS[0])
+    assert (count(said, "pack"), count(said, "train"), count(said, "measure")) == (1, 0, 0)
     assert gone.exists() and times == {path: path.stat().st_mtime_ns for path in times}
+    assert sweep.read_bytes() == whole
+
+
+def test_a_run_that_fails_holds_up_no_other_and_is_all_that_is_tried_again(single):
+    project, _ = single
+    for path in project.path.glob("results/[st]*/**/digits/**/*.*"):
+        path.unlink()
+    (project.path / SWEEPS[0]).unlink()
+    (log,) = project.path.glob("results/logs/training/digits/fc/P16/*.log")
+    digest = log.name.split(".")[-2]
+    obstacle = project.path / "results/checkpoints" / digest
+    obstacle.parent.mkdir(exist_ok=True)
+    obstacle.write_text("a file where a folder should be")
+    result = project.snakemake(SWEEPS[0])
+    said = result.stdout + result.stderr
+    assert result.returncode != 0 and (count(said, "pack"), count(said, "collect")) == (0, 0)
+    assert "Failed: 1." in said and "run digits/fc/P16/seeds0-1: " in said
+    assert len(list(project.path.glob("results/stability/**/digits/**/*.nc"))) == 3
+    obstacle.unlink()
+    said = said_of(project, SWEEPS[0])
+    assert (count(said, "pack"), count(said, "train"), count(said, "collect")) == (1, 0, 1)
+    newest = max(project.path.glob("results/logs/packs/*.log"), key=lambda log: log.stat().st_mtime)
+    assert "(1 of 1)" in newest.read_text()
+
+
+def test_what_is_forced_is_trained_anew_by_jobs_of_its_own(single):
+    project, _ = single
+    before = {path: path.stat().st_mtime_ns for path in project.path.glob("results/training/**/*.nc")}
+    assert project.jobs(CONFIG, "--forcerun", "train") >= {"train": 6, "measure": 8, "collect": 2}.items()
+    said = said_of(project, "--until", "train", "--forcerun", "train")
+    assert (count(said, "pack"), count(said, "train"), count(said, "measure")) == (0, 6, 0)
+    assert all(path.stat().st_mtime_ns > time for path, time in before.items())
+    for path in project.path.glob("results/logs/training/**/*.log"):
+        assert ("taken" not in path.read_text() and "one_hidden" in str(path)) or "epoch" in path.read_text()

@@ -10,7 +10,7 @@ from tests.workflow.project import CONFIG, Project, copy_project
 pytestmark = pytest.mark.workflow
 
 DRAWN = {"collect": 1, "figure": 2, "check_claims": 1}  # figures of one sweep: stability_vs_P and error_vs_R
-FLOWS = {"train": 2, "measure": 4, "collect": 1, "figure": 5, "animation": 1, "check_claims": 1}
+FLOWS = {"pack": 1, "collect": 1, "figure": 5, "animation": 1, "check_claims": 1}
 
 
 def test_a_second_run_does_nothing(finished):
@@ -20,19 +20,19 @@ def test_a_second_run_does_nothing(finished):
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("P: [16, 64]", "P: [16, 32, 64]", {"train": 2, "measure": 2, **DRAWN}),
-        ("seeds: 0-1", "seeds: [0-1, 2-3]", {"train": 4, "measure": 4, **DRAWN}),
-        ("nets: [fc, cnn]", "nets: [fc, cnn, lenet]", {"train": 2, "measure": 2, **DRAWN}),
+        ("P: [16, 64]", "P: [16, 32, 64]", {"pack": 1, **DRAWN}),
+        ("seeds: 0-1", "seeds: [0-1, 2-3]", {"pack": 1, **DRAWN}),
+        ("nets: [fc, cnn]", "nets: [fc, cnn, lenet]", {"pack": 1, **DRAWN}),
         (
             "cnn: {width: 0.5}",
             "cnn: {width: 0.5, training: {learning_rate: 0.05}}",
-            {"train": 2, "measure": 2, **DRAWN},
+            {"pack": 1, **DRAWN},
         ),
-        ("displacement: [0.5, 1]", "displacement: [0.5, 1.2]", {"measure": 4, **DRAWN}),
+        ("displacement: [0.5, 1]", "displacement: [0.5, 1.2]", {"pack": 1, **DRAWN}),
         (
             "image_size: 12",
             "image_size: 14",
-            {"prepare": 1, "train": 4, "measure": 4, **DRAWN, "figure": 3},
+            {"prepare": 1, "pack": 1, **DRAWN, "figure": 3},
         ),  # and `twins`
         ("alpha: [0.01, 100]", "alpha: [0.01, 1, 100]", FLOWS),
         ("twins: {sweep: default}", "again: {kind: twins, sweep: default}", {"figure": 1}),
@@ -53,9 +53,9 @@ def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expec
         ("src/relative_stability/analysis/claims/diffeomorphisms.py", "MIN_NETS = 5", "MIN_NETS = 2", {"check_claims": 1}),
         ("src/relative_stability/training/engine.py", "# the same for every seed", "# one for all", {}),
         ("src/relative_stability/training/engine.py", "Where the training is.", "Where it is.", {}),
-        ("src/relative_stability/plan/digests.py", '"train": 3', '"train": 4', {"train": 4, "measure": 4, **DRAWN, "figure": 3}),
+        ("src/relative_stability/plan/digests.py", '"train": 3', '"train": 4', {"pack": 1, **DRAWN, "figure": 3}),
         ("src/relative_stability/plan/digests.py", '"flow": 4', '"flow": 5', FLOWS),
-        ("src/relative_stability/plan/digests.py", '"measure": 2', '"measure": 3', {"measure": 8, "collect": 2, "figure": 5, "check_claims": 1}),
+        ("src/relative_stability/plan/digests.py", '"measure": 2', '"measure": 3', {"pack": 2, "collect": 2, "figure": 5, "check_claims": 1}),
         ("src/relative_stability/plan/digests.py", '"collect": 4', '"collect": 5', {"collect": 2, "figure": 5, "check_claims": 1}),
     ],
     ids=["figure style", "figure comment", "claim", "comment", "docstring", "train version", "flow version", "measure version", "collect version"],
@@ -86,7 +86,7 @@ def test_two_options_that_swap_values_are_noticed_and_back_again_cost_nothing(fi
         first = finished.jobs()
     with finished.edited(CONFIG, old, swapped):
         second = finished.jobs()
-    assert first == second == {"train": 2, "measure": 2, **DRAWN, "figure": 3}  # `twins` shows that net
+    assert first == second == {"pack": 1, **DRAWN, "figure": 3}  # `twins` shows that net
     assert finished.jobs() == {}
 
 
@@ -95,7 +95,7 @@ def test_snakemakes_own_records_may_be_lost(finished):
     try:
         assert finished.jobs() == {}
         with finished.edited(CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]"):
-            assert finished.jobs() == {"measure": 4, **DRAWN}
+            assert finished.jobs() == {"pack": 1, **DRAWN}
     finally:
         shutil.rmtree(finished.path / ".snakemake", ignore_errors=True)
         shutil.move(finished.path / "records", finished.path / ".snakemake")
@@ -139,7 +139,7 @@ def test_a_sweep_that_is_half_done_is_drawn_without_training(elsewhere):
         assert "**4 of 12 nets are not there yet**" in (elsewhere.path / "results/claims.md").read_text(
             encoding="utf-8"
         )
-        assert elsewhere.jobs() == {"train": 2, "measure": 2, **DRAWN}
+        assert elsewhere.jobs() == {"pack": 1, **DRAWN}
     assert elsewhere.jobs() == DRAWN
     assert elsewhere.snakemake().returncode == 0
     assert elsewhere.jobs() == {}
@@ -154,14 +154,14 @@ def test_what_a_sweep_was_collected_from_is_remade_only_when_it_is_needed(elsewh
     with elsewhere.edited("src/relative_stability/figures/series.py", '"alpha": 0.15', '"alpha": 0.2'):
         assert elsewhere.jobs() == {"figure": 8, "animation": 1}
     (elsewhere.path / "results/sweeps/default.nc").unlink()
-    assert elsewhere.jobs() == {"train": 2, "measure": 2, **DRAWN, "figure": 2}
+    assert elsewhere.jobs() == {"pack": 1, **DRAWN, "figure": 2}
 
 
 @pytest.mark.parametrize(("target", "drawn"), [("claims", {"check_claims": 1}), ("figures", {"figure": 2})])
 def test_targets_notice_an_edit_without_snakemakes_records(elsewhere, target, drawn):
     assert elsewhere.jobs(CONFIG, target) == {}
     with elsewhere.edited(CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]"):
-        assert elsewhere.jobs(CONFIG, target) == {"measure": 4, "collect": 1, **drawn}
+        assert elsewhere.jobs(CONFIG, target) == {"pack": 1, "collect": 1, **drawn}
 
 
 def test_a_single_figure_by_its_name_is_as_fresh(elsewhere):
@@ -169,7 +169,7 @@ def test_a_single_figure_by_its_name_is_as_fresh(elsewhere):
     assert elsewhere.jobs(CONFIG, name) == {}
     assert elsewhere.snakemake("--forcerun", "figure", name).returncode == 0  # Snakemake now has records of it
     with elsewhere.edited(CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]"):
-        assert elsewhere.jobs(CONFIG, name) == {"measure": 4, "collect": 1, "figure": 1}
+        assert elsewhere.jobs(CONFIG, name) == {"pack": 1, "collect": 1, "figure": 1}
 
 
 def test_a_look_at_another_config_makes_nothing_stale(elsewhere):
@@ -178,7 +178,34 @@ def test_a_look_at_another_config_makes_nothing_stale(elsewhere):
     assert elsewhere.jobs() == {}
 
 
-def test_times_of_a_dataset_mean_nothing(elsewhere):
-    for path in elsewhere.path.glob("results/datasets/*.nc"):
-        os.utime(path)
-    assert elsewhere.jobs() in ({}, {"figure": 1})  # `twins` is drawn from the dataset itself
+def test_times_of_files_with_digests_mean_nothing(elsewhere):
+    """As where results were copied without their times."""
+    for folder in ("stability", "training", "datasets"):
+        for path in elsewhere.path.glob(f"results/{folder}/**/*.*"):
+            os.utime(path)
+    assert elsewhere.jobs() == {}
+
+
+def test_clocks_that_differ_hide_no_change_and_make_none(elsewhere):
+    """All results come from a machine that is a day ahead."""
+    for path in (elsewhere.path / "results").rglob("*"):
+        found = path.stat()
+        os.utime(path, (found.st_atime + 86_400, found.st_mtime + 86_400))
+    assert elsewhere.jobs() == {}
+    with elsewhere.edited(CONFIG, "stability_vs_P: {sweep: default}", "stability_vs_P: {sweep: default, size: column}"):
+        assert elsewhere.jobs() == {"figure": 1}
+    with elsewhere.edited(CONFIG, "nets: [fc, cnn]", "nets: [fc]"):
+        assert elsewhere.jobs() == DRAWN
+        result = elsewhere.snakemake()
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert elsewhere.jobs() == {}
+
+
+def test_a_dry_run_writes_nothing_into_the_results(elsewhere):
+    def state():
+        return {path: path.stat().st_mtime_ns for path in (elsewhere.path / "results").rglob("*")}
+
+    before = state()
+    with elsewhere.edited(CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]"):
+        assert elsewhere.jobs() != {}
+    assert elsewhere.jobs() == {} and state() == before

@@ -4,6 +4,8 @@ rule prepare:
         "results/datasets/{dataset}.{digest}.nc",
     log:
         "results/logs/datasets/{dataset}.{digest}.log",
+    benchmark:
+        "results/benchmarks/datasets/{dataset}.{digest}.tsv"
     params:
         request=lambda w: grid.find(w.digest).json,
         data_root=grid.data_root,

@@ -1,14 +1,12 @@
 import json
+from pathlib import Path
 
 from relative_stability.core.logs import job_log
 from relative_stability.jobs import stages
-from relative_stability.plan.runs import FINISHED
 
-asked = {key: snakemake.resources[key] for key in ("gpu", "runtime", "mem_mb")}
-with job_log(snakemake.log[0], f"pack {snakemake.wildcards.digest}", asked=asked):
+with job_log(snakemake.log[0], f"pack {snakemake.wildcards.digest}"):
     stages.pack(
-        json.loads(snakemake.params.tasks),
+        json.loads(Path(snakemake.params.pack).read_text(encoding="utf-8"))["tasks"],
         threads=snakemake.threads,
-        finished=FINISHED,
         **json.loads(snakemake.params.how),
     )

@@ -1,12 +1,12 @@
 import json
 
 from relative_stability.core.logs import job_log
-from relative_stability.jobs import showing
+from relative_stability.jobs import stages
 
 with job_log(snakemake.log[0], "report"):
-    showing.report(
+    stages.report(
         json.loads(snakemake.params.request),
-        mark=snakemake.input.marks[0],
+        mark=snakemake.params.mark,
         claims=snakemake.input.claims[1],
         figures=[str(path) for path in snakemake.input.figures],
         sweeps=[str(path) for path in snakemake.input.sweeps],

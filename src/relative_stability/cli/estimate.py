@@ -28,11 +28,15 @@ def table(name: str, grid: "Grid") -> str:
     """The costs of a config in Markdown. Hours are of one core with `device: cpu`, else of one GPU."""
     from tabulate import tabulate
 
+    from relative_stability.jobs.shared_process import packed
+
     jobs: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for measurement in {m.path: m for sweep in grid.sweeps for m in sweep.measurements}.values():
+    packs = {member.run.digest: number for number, pack in enumerate(packed(grid, grid.device)) for member in pack}
+    for measurement in grid.measurements:
         jobs[measurement.run.dataset.name, measurement.run.net].append(measurement)
-    rows: list[list[Any]] = [[*names, *_row(found, grid)] for names, found in jobs.items()]
+    rows: list[list[Any]] = [[*names, *_row(found, grid, packs)] for names, found in jobs.items()]
     sums = [sum(row[k] for row in rows) for k in range(2, 7)]
+    sums[1] = _jobs({m.run.digest for m in grid.measurements}, packs)  # one may serve several nets
     done = [sum(row[k] for row in rows) for k in range(8, 11)]
     unit = "core h" if grid.device == "cpu" else f"GPU h (device: {grid.device})"
     headers = [
@@ -44,7 +48,7 @@ def table(name: str, grid: "Grid") -> str:
     return f"{name}\n{lines}"
 
 
-def _row(measurements: list[Any], grid: "Grid") -> list[float]:
+def _row(measurements: list[Any], grid: "Grid", packs: dict[str, int]) -> list[float]:
     """Of one net on one dataset: runs, jobs of a cluster, hours, disk, memory, and what those that are there took."""
     from relative_stability.core.store import read_attributes
     from relative_stability.jobs import resources
@@ -57,7 +61,7 @@ def _row(measurements: list[Any], grid: "Grid") -> list[float]:
     took = sum(resources.START + float(read_attributes(curves)["train_time_s"]) for curves in there)
     return [
         len(runs),
-        len({grid.packs.get(run.digest, run).digest for run in runs.values()}),
+        _jobs({run.digest for run in runs.values()}, packs),
         sum(e.seconds for e in expected.values()) / 3600,
         sum(e.seconds for e in measuring) / 3600,
         sum(resources.disk_mb(run) for run in runs.values()) / 1000,
@@ -66,3 +70,8 @@ def _row(measurements: list[Any], grid: "Grid") -> list[float]:
         sum(expected[curves].seconds for curves in there) / 3600,
         took / 3600,
     ]
+
+
+def _jobs(runs: set[str], packs: dict[str, int]) -> int:
+    """Of a cluster, for runs by their digests. packs: the number of the pack of each run in one."""
+    return len({packs.get(run, run) for run in runs})

@@ -12,7 +12,6 @@ from relative_stability.training.lock import lately_held
 _DIGEST = re.compile(r"\.([0-9a-f]{10})\.(nc|safetensors|log|tsv)$")
 _FOLDERS = ("datasets", "training", "stability", "logs", "benchmarks")
 _CHECKPOINTS = "checkpoints/*/*"  # a folder for each digest
-_FINISHED = ".finished/*"  # second names, which begin with a digest
 
 
 def unreferenced(results: Path, grids: Iterable[Grid]) -> list[Path]:
@@ -28,6 +27,5 @@ def unreferenced(results: Path, grids: Iterable[Grid]) -> list[Path]:
             leftover = file.name.endswith(".tmp") and abandoned(file)
             if file.is_file() and (leftover or (match and match[1] not in known)):
                 found.append(file)
-    found += [file for file in sorted(results.glob(_FINISHED)) if file.name[:10] not in known]
     left = [file for file in sorted(results.glob(_CHECKPOINTS)) if file.parent.name not in known]
     return found + [file for file in left if file.is_file() and not lately_held(file.parent)]

@@ -57,7 +57,7 @@ def _expect(result: "Sweep | Figure | Claims", config: str) -> None:
     from relative_stability.plan.marks import is_made
 
     for file in result.files:
-        if not is_made(result.mark, Path(file)):
+        if not (is_made(result.mark) and Path(file).is_file()):
             raise InputError(f"{file} is not what {config} asks for: run snakemake with it first")
 
 
@@ -84,20 +84,20 @@ def made(config: str, grid: "Grid") -> str:
     from relative_stability.cli.estimate import table
     from relative_stability.figures.pages.report import duration, makers, stage
 
-    stages = [stage(name, count, map(Path, logs)) for name, count, logs in grid.report.stages]
+    stages = [stage(name, count, map(Path, timed)) for name, count, timed in grid.report.stages]
     rows = [
         [s.name, s.results, *([s.jobs, duration(s.seconds), duration(s.longest)] if s.jobs else "–––")] for s in stages
     ]
     found = makers(open_sweep(sweep.path) for sweep in grid.sweeps)
     found |= {f"{library} (when published)": version(library) for library in LIBRARIES}
-    headers = ["stage", "results", "jobs with a log", "time of these", "longest"]
+    headers = ["stage", "results", "jobs timed", "time of these", "longest"]
     _, costs = table(config, grid).split("\n", 1)
     return "\n".join(
         [
             "# How these results were made",
             "",
             "## Time",
-            "Of all jobs of a stage, added up, by the ends of their logs: several ran at once.",
+            "Of all jobs of a stage, added up, as Snakemake has timed them: several ran at once.",
             "",
             tabulate(rows, headers, tablefmt="github", disable_numparse=True),
             "",

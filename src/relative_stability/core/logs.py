@@ -1,31 +1,23 @@
 """Logs that contain something: for `script:` jobs Snakemake leaves the file named in `log:` empty."""
 
 import logging
-import shutil
 import sys
-import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from relative_stability.core.errors import InputError, Stopped
 from relative_stability.core.provenance import software
 from relative_stability.core.store import writable
-from relative_stability.core.used import Used
 
 log = logging.getLogger("relative_stability")
 STOPPED = 75  # exit code of a job that was asked to leave: try again
 
 
 @contextmanager
-def job_log(
-    path: str, title: str, former: Path | None = None, asked: Mapping[str, int] | None = None
-) -> Iterator[logging.Logger]:
+def job_log(path: str, title: str) -> Iterator[logging.Logger]:
     """Log a job to its file, and warnings and errors to stderr as well.
-
-    former: a log that this one goes on from, as another process has done or tried the work. asked: the `gpu`,
-    `runtime` (minutes) and `mem_mb` that were asked for. The last line is what was used, and of what.
 
     The first line names the job, the package's version and the commit. Bad input ends the job with its one sentence;
     anything else that fails leaves its traceback in the log.
@@ -33,8 +25,6 @@ def job_log(
     try:
         with writable(path):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            if goes_on := former is not None and former.is_file():
-                shutil.move(str(former), path)
             file = logging.FileHandler(path, mode="a", encoding="utf-8")
     except InputError as error:
         print(f"{title}: {error}", file=sys.stderr)
@@ -50,9 +40,8 @@ def job_log(
     def show(message: Warning | str, *_: object, **__: object) -> None:
         log.warning("%s", message)
 
-    made_by, started = software(), time.monotonic()
-    if not goes_on:
-        log.info("%s, relative-stability %s, commit %s", title, made_by["package_version"], made_by["commit"])
+    made_by = software()
+    log.info("%s, relative-stability %s, commit %s", title, made_by["package_version"], made_by["commit"])
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show
@@ -67,7 +56,6 @@ def job_log(
         log.exception("failed; the whole traceback is also in %s", path)
         raise SystemExit(1) from None
     finally:
-        log.info(Used.measured(asked or {}, time.monotonic() - started))
         log.handlers[:] = outer
         for handler in (file, screen):
             handler.close()

@@ -1,43 +1,42 @@
-"""What is done as snakemake begins and ends: results put back, failures named, and what a cluster was asked for."""
+"""What is done as snakemake begins and ends: packs written down, times from the future set right, failures named."""
 
-import re
+import os
+import shutil
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from relative_stability.core.used import efficiency, found_in
-from relative_stability.jobs.finished import take
-from relative_stability.jobs.joblogs import recent
+from relative_stability.jobs.shared_process import FOLDER, Packs
+from relative_stability.jobs.stages import ANEW
 from relative_stability.jobs.status import failures
 from relative_stability.plan.grid import Grid
-from relative_stability.plan.runs import FINISHED, RESULTS, Measurement, Run
-
-_RUN_ID = re.compile(r"SLURM run ID: (\S+)")
+from relative_stability.plan.runs import RESULTS
 
 
-def end(grid: Grid, since: float, logs: Iterable[str | Path]) -> None:
-    """since: when snakemake started, in seconds of the epoch; logs: its own."""
-    put_back(grid)
+def begin(packs: Packs, inputs: Iterable[str | Path], anew: bool) -> None:
+    """inputs: of all jobs that are to run; anew: whether those that train and measure are to do so again."""
+    for log in Path(RESULTS, "logs").rglob("*.log"):
+        if log.stat().st_size == 0:  # Snakemake leaves one of a job that does not start: those to come are told from it
+            log.unlink()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    packs.write()
+    set_right(inputs)
+    if anew:
+        os.environ[ANEW] = str(time.time())  # jobs take it over, on a cluster too
+
+
+def set_right(files: Iterable[str | Path]) -> None:
+    """Files from the future, as clocks differ, get the time of now: else Snakemake refuses what is made from them."""
+    for file in {Path(file) for file in files}:
+        if file.exists() and file.stat().st_mtime > time.time():
+            os.utime(file)
+
+
+def end(grid: Grid, since: float) -> None:
+    """since: when snakemake started, in seconds of the epoch."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
     failed = failures(grid, since)
     if failed:
         print(f"\nFailed: {len(failed)}. Each log has more.", file=sys.stderr)
         print(*failed, sep="\n", file=sys.stderr)
-    said = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
-    match = _RUN_ID.search(said)
-    report = efficiency(found_in(recent(Path(RESULTS, "logs"), since)), match[1] if match else "", since)
-    if report:
-        print(f"\n{report}", file=sys.stderr)
-
-
-def begin() -> None:
-    """Clear the empty logs that Snakemake has left of jobs that did not start: those to come are told from them."""
-    for log in Path(RESULTS, "logs").rglob("*.log"):
-        if log.stat().st_size == 0:
-            log.unlink()
-
-
-def put_back(grid: Grid) -> None:
-    """Give finished results their own names again, which Snakemake took from all of a group where one failed."""
-    for job in grid.by_digest.values():
-        if isinstance(job, Run | Measurement) and not all(Path(file).is_file() for file in job.files):
-            take(job.files, job.digest, FINISHED)

@@ -38,6 +38,7 @@ START = 20.0  # seconds until the first step: imports, data
 SAFETY, LEAST = 2.0, 10  # minutes
 MEMORY_SAFETY, IMPORTS = 1.5, 700.0  # MB
 GPU, LAUNCH, CUDA = 90.0, 1e-4, 3000.0  # times, seconds, MB of a process that uses one
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # torch is not asked, as that takes seconds
 COPIES = 8  # of the weights: values, gradient, two moments, init, best, last, and one on the way to disk
 FLOW, FLOW_LEAST = 1.5, 0.7  # seconds
 FORWARD = {"output": 1.0, "dynamics": 1.0, "depth": 3.5}  # time of a measurement over that of its forward passes
@@ -100,6 +101,17 @@ def scaled(run: Run) -> Cost:
         parameters=cost.parameters * wider,
         memory=cost.memory * larger,
     )
+
+
+def likely_device(asked: str, here: bool) -> str:
+    """What jobs will run on. here: on this machine, where `auto` takes a GPU if there is one; a cluster has one."""
+    found = any(Path(device).exists() for device in GPU_DEVICES)
+    return "cpu" if asked == "cpu" or (asked == "auto" and here and not found) else "cuda"
+
+
+def estimated(job: Run | Measurement, device: str) -> Estimate:
+    """Of a job, by what it makes."""
+    return training(job, device) if isinstance(job, Run) else measuring(job, device)
 
 
 def training(run: Run, device: str) -> Estimate:

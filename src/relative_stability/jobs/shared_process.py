@@ -1,133 +1,169 @@
-"""Small runs that share one process: neighbours in P, of one net on one dataset.
+"""Small runs that share one process, which trains and measures them one after another: a pack.
 
-A run of a minute costs as much again in queues, in starts of Snakemake and in imports. `pack_minutes` of the config
-says how long such a process is to last by estimate; a run that is expected to last longer stays by itself.
+A run of seconds costs more than that in queues, starts of Snakemake and imports. `pack_minutes` of the config says how
+long such a process is to last by estimate; a run that is expected to last longer has jobs of its own. What a pack makes
+is the output of no rule, so Snakemake deletes none of it: those that need it wait for the pack's mark instead.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from relative_stability.core.store import as_json
+from relative_stability.core.errors import InputError
+from relative_stability.core.store import as_json, write_text
 from relative_stability.jobs import resources
-from relative_stability.plan.runs import RESULTS, Measurement, Request, Result, Run
+from relative_stability.plan.grid import Grid
+from relative_stability.plan.runs import RESULTS, Measurement, Request, Run, digest
 from relative_stability.plan.seeds import parse_seeds
 
-MOST = 32  # runs in a pack: what Snakemake spends on a group grows with its square
+FOLDER = f"{RESULTS}/.packs"
+MOST = 32  # runs in a pack
 
 
 @dataclass(frozen=True)
 class Member:
-    """A run, and all that is measured on it."""
+    """A run, whether it is to be trained, and what is to be measured on it."""
 
     run: Run
+    train: bool
     measurements: Sequence[Measurement]
 
-    @property
-    def missing(self) -> bool:
-        """Whether there is something to do, by the names on the disk."""
-        paths = [*self.run.files, *(m.path for m in self.measurements)]
-        return not all(Path(path).is_file() for path in paths)
-
     def estimate(self, device: str) -> resources.Estimate:
-        """Time and memory of it all in one process."""
-        parts = [resources.training(self.run, device), *(resources.measuring(m, device) for m in self.measurements)]
-        seconds = sum(part.seconds for part in parts) - (len(parts) - 1) * resources.START
-        return resources.Estimate(seconds, max(part.megabytes for part in parts))
+        """Time and memory of what is to do, in one process."""
+        jobs: list[Run | Measurement] = [*([self.run] if self.train else []), *self.measurements]
+        return together([resources.estimated(job, device) for job in jobs])
 
     @property
     def task(self) -> Request:
         """What the job needs to know: requests, digests and paths."""
         run = self.run
-        train = {
-            "request": run.request,
-            "digest": run.digest,
-            "dataset": run.dataset.path,
-            "curves": run.curves,
-            "weights": run.weights,
-            "checkpoints": run.checkpoints,
-            "log": run.log,
-        }
+        files = {"dataset": run.dataset.path, "curves": run.curves, "weights": run.weights}
+        train = {**files, "request": run.request, "digest": run.digest, "checkpoints": run.checkpoints, "log": run.log}
         measure = [
-            {
-                "request": m.request,
-                "digest": m.digest,
-                "dataset": run.dataset.path,
-                "curves": run.curves,
-                "weights": run.weights,
-                "out": m.path,
-                "log": m.log,
-            }
-            for m in self.measurements
+            {**files, "request": m.request, "digest": m.digest, "out": m.path, "log": m.log} for m in self.measurements
         ]
         return {"train": train, "measure": measure}
 
 
 @dataclass(frozen=True)
-class Pack(Result):
-    """Runs that one process trains and measures, one after another."""
+class Pack:
+    """Runs that one process trains and measures, as its job finds them in a file."""
 
-    members: Sequence[Member]
-
-    @cached_property
-    def request(self) -> Request:  # type: ignore[override]
-        digests = [[member.run.digest, *(m.digest for m in member.measurements)] for member in self.members]
-        return {"stage": "pack", "runs": digests}
+    tasks: Sequence[Request]
+    seconds: float
+    megabytes: float
 
     @property
-    def mark(self) -> str:
-        """An empty file, there from the end of the process until its results have been taken."""
-        return f"{RESULTS}/.packs/{self.digest}"
+    def estimate(self) -> resources.Estimate:
+        """Time and memory of the process."""
+        return resources.Estimate(self.seconds, self.megabytes)
 
     @property
     def datasets(self) -> list[str]:
-        return sorted({member.run.dataset.path for member in self.members})
-
-    @property
-    def tasks_json(self) -> str:
-        """For each member what `stages.pack` needs to know."""
-        return as_json([member.task for member in self.members])
-
-    def estimate(self, device: str) -> resources.Estimate:
-        """Time and memory for what is not there yet."""
-        parts = [member.estimate(device) for member in self.members if member.missing]
-        seconds = sum(part.seconds - resources.START for part in parts) + resources.START
-        return resources.Estimate(seconds, max((part.megabytes for part in parts), default=resources.IMPORTS))
+        """The files that it reads."""
+        return sorted({task["train"]["dataset"] for task in self.tasks})
 
 
-def packed(measurements: Iterable[Measurement], device: str, minutes: float) -> Mapping[str, Pack]:
-    """The packs of at most so many minutes, by the digest of each run in one; none of a single run."""
-    if not minutes:
-        return {}
-    measured: dict[str, dict[str, Measurement]] = defaultdict(dict)
-    runs: dict[str, Run] = {}
-    for m in measurements:
-        runs[m.run.digest] = m.run
-        measured[m.run.digest][m.digest] = m
-    rows: dict[tuple[str, str], list[Member]] = defaultdict(list)
-    for digest, run in runs.items():
-        rows[run.dataset.name, run.net].append(Member(run, list(measured[digest].values())))
-    packs: dict[str, Pack] = {}
+class Packs:
+    """What is not there yet of a config's results and is small enough to be made in packs.
+
+    Their names are those of one start of snakemake, so that the mark of a pack never stands for files that have gone
+    since. none: whether jobs of their own are asked for; device: what they will run on. Neither is asked before a pack
+    is.
+    """
+
+    def __init__(self, grid: Grid, none: Callable[[], bool], device: Callable[[], str]) -> None:
+        self.grid, self.none, self.device = grid, none, device
+
+    def find(self, name: str) -> Pack:
+        """A pack by its name; in another process than that which planned it, from its file."""
+        if name in self._by_name:
+            return self._by_name[name]
+        file = Path(FOLDER, f"{name}.json")
+        if not file.is_file():
+            raise InputError(f"there is no pack {name}: snakemake has been started anew since, and does its work")
+        return Pack(**json.loads(file.read_text(encoding="utf-8")))
+
+    def makers(self, files: Iterable[str]) -> list[str]:
+        """What a job waits for that needs some files: themselves, or the marks of the packs that are to make them."""
+        return list(dict.fromkeys(f"{FOLDER}/{self._maker[f]}" if f in self._maker else f for f in files))
+
+    def write(self) -> None:
+        """The file of each pack, which its job reads."""
+        for name, pack in self._by_name.items():
+            write_text(f"{FOLDER}/{name}.json", as_json(asdict(pack)))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Pack]:
+        if self.none():
+            return {}
+        sources = [path for figure in self.grid.figures for path, _ in figure.sources]
+        wanted = {file for sweep in self.grid.sweeps for file in sweep.parts}.union(sources)
+        missing = {file for file in wanted if not Path(file).is_file()}
+        started, device, packs = time.time_ns(), self.device(), {}
+        for number, members in enumerate(packed(self.grid, device, missing)):
+            estimate = together([member.estimate(device) for member in members])
+            name = digest({"started": started, "number": number})
+            packs[name] = Pack([member.task for member in members], *estimate)
+        return packs
+
+    @cached_property
+    def _maker(self) -> dict[str, str]:
+        """The name of the pack that is to make a file."""
+        found = {}
+        for name, pack in self._by_name.items():
+            for task in pack.tasks:
+                files = [task["train"]["curves"], task["train"]["weights"], *(one["out"] for one in task["measure"])]
+                found.update({file: name for file in files if not Path(file).is_file()})
+        return found
+
+
+def together(estimates: Sequence[resources.Estimate]) -> resources.Estimate:
+    """Time and memory of several jobs in one process, which starts once."""
+    seconds = sum(one.seconds - resources.START for one in estimates) + resources.START
+    return resources.Estimate(seconds, max((one.megabytes for one in estimates), default=resources.IMPORTS))
+
+
+def packed(grid: Grid, device: str, missing: set[str] | None = None) -> list[list[Member]]:
+    """Runs that share a process, neighbours in net and P on one dataset: of those that lack files, or of all."""
+    runs: dict[str, tuple[Run, list[Measurement]]] = {}
+    for m in grid.measurements:
+        runs.setdefault(m.run.digest, (m.run, []))[1].append(m)
+    rows: dict[str, list[Member]] = {}
+    for run, found in runs.values():
+        if missing is None or not missing.isdisjoint([*run.files, *(m.path for m in found)]):
+            train = missing is None or not all(Path(file).is_file() for file in run.files)
+            member = Member(run, train, [m for m in found if missing is None or m.path in missing])
+            rows.setdefault(run.dataset.name, []).append(member)
+    packs = []
     for row in rows.values():
-        row.sort(key=lambda member: (member.run.P, parse_seeds(member.run.seeds).start, member.run.digest))
-        for members in _filled(row, device, 60 * minutes):
-            pack = Pack(members)
-            packs.update({member.run.digest: pack for member in members})
+        row.sort(key=lambda member: (member.run.net, member.run.P, parse_seeds(member.run.seeds).start))
+        packs += _filled(row, device, 60 * grid.pack_minutes)
     return packs
 
 
-def _filled(row: Iterable[Member], device: str, limit: float) -> Iterable[list[Member]]:
-    """Consecutive members that are small enough, in packs that are; of two and more."""
-    members: list[Member] = []
-    spent = resources.START
+def _filled(row: Iterable[Member], device: str, limit: float) -> list[list[Member]]:
+    """Those that are small enough, in packs that are."""
+    packs: list[list[Member]] = []
+    spent = math.inf
     for member in row:
-        seconds = member.estimate(device).seconds - resources.START
-        if members and (spent + seconds > limit or len(members) == MOST):
-            yield from [members] if len(members) > 1 else []
-            members, spent = [], resources.START
-        if spent + seconds <= limit:
-            members.append(member)
-            spent += seconds
-    yield from [members] if len(members) > 1 else []
+        seconds = member.estimate(device).seconds
+        if seconds > limit:
+            continue
+        if spent + seconds - resources.START > limit or len(packs[-1]) == MOST:
+            packs.append([])
+            spent = resources.START
+        packs[-1].append(member)
+        spent += seconds - resources.START
+    return packs
+
+
+def own_jobs(settings: Any) -> bool:
+    """Whether the command line names training or measuring, by Snakemake's own settings: each run then has its jobs."""
+    named = {*settings.forcerun, *settings.until, *settings.omit_from}
+    return settings.forceall or not named.isdisjoint({"train", "measure"})

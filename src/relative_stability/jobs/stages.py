@@ -2,9 +2,11 @@
 
 import gc
 import json
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,15 @@ from typing import Any
 from relative_stability.core.errors import InputError
 from relative_stability.core.logs import STOPPED, job_log, log
 from relative_stability.core.provenance import hardware, software
-from relative_stability.core.store import as_json, expect, write_dataset
-from relative_stability.jobs.finished import forget, keep, kept, take
+from relative_stability.core.store import as_json, expect, write_dataset, write_text
 from relative_stability.plan.digests import source_digest
-from relative_stability.plan.marks import digest_in, settle
+from relative_stability.plan.marks import digest_in, making
+from relative_stability.plan.runs import benchmark
 from relative_stability.plan.runs import digest as digest_of
 from relative_stability.training.lock import clear_unless_held
 
 Request = Mapping[str, Any]
+ANEW = "RELATIVE_STABILITY_ANEW"  # where this is set, to seconds of the epoch, results from before are made again
 
 
 def made_by(request: Request, digest: str, started: float | None = None) -> dict[str, str | float]:
@@ -61,16 +64,13 @@ def train(
     checkpoints: str,
     engine: Mapping[str, Any],
     data_root: str = "",
-    finished: str = "",
-    packs: Sequence[str] = (),
 ) -> None:
-    """A run: curves as netCDF, weights as safetensors.
+    """A run: curves as netCDF, weights as safetensors. What is there already, whole, stays untouched.
 
     checkpoints: side folder of this run alone, which is gone when the run is done. engine: how to train, see
-    `Execution`. data_root: folder of raw data, and of pretrained weights. finished: folder where finished results have
-    second names. packs: mark of the pack that has trained this run, if one has.
+    `Execution`. data_root: folder of raw data, and of pretrained weights.
     """
-    if _taken((curves, weights), digest, finished, packs):
+    if _taken((curves, weights), digest):
         clear_unless_held(Path(checkpoints))
         return
     from relative_stability.core.store import write_tensors
@@ -85,7 +85,7 @@ def train(
     side = Checkpoints(Path(checkpoints), digest, execution.checkpoint_minutes)
     with side.listening(), locked(side.folder, side.heed) as waited:
         started = time.monotonic()
-        if waited and _taken((curves, weights), digest, finished):
+        if waited and _taken((curves, weights), digest):
             side.clear()
             return
         try:
@@ -101,7 +101,6 @@ def train(
         except BaseException:
             side.clear_if_empty()
             raise
-        keep((curves, weights), finished)
         side.clear()
 
 
@@ -114,11 +113,9 @@ def measure(
     out: str,
     device: str,
     threads: int,
-    finished: str = "",
-    packs: Sequence[str] = (),
 ) -> None:
-    """Stability of a run, as netCDF. finished, packs: as for `train`."""
-    if _taken([out], digest, finished, packs):
+    """Stability of a run, as netCDF. What is there already, whole, stays untouched."""
+    if _taken([out], digest):
         return
     from relative_stability.core.store import open_dataset, read_tensors
     from relative_stability.datasets.prepared import open_prepared
@@ -136,54 +133,48 @@ def measure(
     settings = {key: value if isinstance(value, str | int) else as_json(value) for key, value in settings.items()}
     settings["stability_seed"] = settings.pop("seed")
     write_dataset(out, measured.assign_attrs({**made_by(request, digest, started), **hardware(str(where)), **settings}))
-    keep([out], finished)
 
 
-def _taken(paths: Sequence[str], digest: str, finished: str, packs: Sequence[str] = ()) -> bool:
-    """Whether results are there already, as another process has made them. A pack must have."""
-    if take(paths, digest, finished):
-        log.info("taken as another process has finished it")
-        return True
-    if packs:
-        Path(packs[0]).unlink(missing_ok=True)  # so that the pack is run again
-        raise SystemExit(1)  # what went wrong there is what this job's log ends with
+def _taken(paths: Sequence[str], digest: str) -> bool:
+    """Whether results are there already, whole and of this digest, as another process has made them."""
+    since = float(os.environ.get(ANEW, 0))
+    if not all(_whole(Path(path), digest) and Path(path).stat().st_mtime >= since for path in paths):
+        return False
+    log.info("taken as another process has finished it")
+    return True
+
+
+def _whole(path: Path, digest: str) -> bool:
+    from relative_stability.core.store import open_dataset, tensor_attributes
+
+    with suppress(InputError):
+        if path.is_file():
+            made = tensor_attributes(path) if path.suffix == ".safetensors" else open_dataset(path).attrs
+            return made.get("digest") == digest
     return False
 
 
 def pack(
-    tasks: Iterable[Mapping[str, Any]],
-    device: str,
-    threads: int,
-    engine: Mapping[str, Any],
-    data_root: str,
-    finished: str,
+    tasks: Sequence[Mapping[str, Any]], device: str, threads: int, engine: Mapping[str, Any], data_root: str
 ) -> None:
-    """Small runs in one process, each trained and measured. What they make waits in `finished` for their own jobs.
+    """Small runs in one process, each trained and measured. Raises InputError at its end where some have failed.
 
     tasks: for each run the arguments of `train`, and those of `measure` for whatever is measured, each with its log.
     A run that fails says so there and holds up no other; a signal to leave ends them all.
     """
-    failed = 0
-    for task in tasks:
+    failed, shared = 0, {"device": device, "threads": threads}
+    for number, task in enumerate(tasks, 1):
         run = task["train"]
-        curves, weights = _place((run["curves"], run["weights"]), finished)
-        shared = {"curves": curves, "weights": weights, "device": device, "threads": threads}
-        done = _logged(train, {**run, **shared, "engine": engine, "data_root": data_root}, run["curves"], finished)
+        done = _logged(
+            train, {**run, **shared, "engine": engine, "data_root": data_root}, run["curves"], run["weights"]
+        )
         for one in task["measure"] if done else []:
-            (out,) = _place([one["out"]], finished)
-            done &= _logged(measure, {**one, **shared, "out": out}, one["out"], finished)
+            done &= _logged(measure, {**one, **shared}, one["out"])
+        log.info("%s: %s (%d of %d)", "done" if done else "failed", run["curves"], number, len(tasks))
         failed += not done
         _release()
     if failed:
-        log.warning("%d of its runs failed; their own logs say why", failed)
-
-
-def _place(paths: Sequence[str], finished: str) -> list[str]:
-    """Where a pack finds or leaves results: under their own names if they are there, else under their second ones."""
-    if all(Path(path).is_file() for path in paths):
-        keep(paths, finished)  # their own jobs may be about to start, and Snakemake to delete them
-        return list(paths)
-    return [str(kept(path, finished)) for path in paths]
+        raise InputError(f"{failed} of {len(tasks)} runs failed; their own logs say why")
 
 
 def _release() -> None:
@@ -194,25 +185,29 @@ def _release() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def _logged(stage: Callable[..., None], arguments: Mapping[str, Any], title: str, finished: str) -> bool:
-    """Whether a stage went well, logged where its own job goes on with the log."""
-    rest = {key: value for key, value in arguments.items() if key != "log"}
+def _logged(stage: Callable[..., None], arguments: Mapping[str, Any], *made: str) -> bool:
+    """Whether a stage went well, logged and timed where a job of its own would be. What is there needs none."""
+    if all(_whole(Path(path), arguments["digest"]) for path in made):
+        return True
+    rest, path, started = dict(arguments), arguments["log"], time.monotonic()
+    del rest["log"]
+    Path(path).unlink(missing_ok=True)
     try:
-        with job_log(str(kept(arguments["log"], finished)), f"{stage.__name__} {title}"):
+        with job_log(path, f"{stage.__name__} {made[0]}"):
             stage(**rest)
     except SystemExit as left:
         if left.code == STOPPED:
             raise
         return False
+    write_text(benchmark(path), f"s\n{time.monotonic() - started:.4f}\n")
     return True
 
 
-def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out: str, finished: str = "") -> None:
+def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out: str) -> None:
     """The runs of a sweep, as one netCDF.
 
     runs: for each its labels and place, path and digest of its curves, and for each observable those of its stability.
-    What the sweep file of last time has of them is not read again. finished: folder of the second names of runs, which
-    go as they have been collected.
+    What the sweep file of last time has of them is not read again.
     """
     from relative_stability.analysis import collect
     from relative_stability.core.store import open_dataset
@@ -247,13 +242,8 @@ def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out:
     numbers = {kind: k for k, kind in enumerate(dict.fromkeys(ordered.values()))}
     of = {place: numbers[kind] for place, kind in ordered.items()}
     attributes["parts"] = as_json({"code": _code(), "kinds": list(numbers), "of": of})
-    write_dataset(out, sweep.assign_attrs(attributes))
-    settle(mark)
-    Path(out).touch()  # never older than its mark
-    for run in runs:
-        curves = run["curves"][0]
-        weights = Path(curves).with_suffix(".safetensors")
-        forget([curves, weights, *(made[0] for made in run["stability"].values())], finished)
+    with making(mark):
+        write_dataset(out, sweep.assign_attrs(attributes))
 
 
 def _code() -> str:
@@ -294,3 +284,68 @@ def _known(path: str, request: Request, runs: Sequence[Mapping[str, Any]]) -> tu
         log.info("every run is read, as the former sweep is of no use: %s", error)
         return [], {}
     return found, {run["place"]: kind for kind, those in same.items() for run in those}
+
+
+def figure(
+    request: Request, digests: Sequence[str], mark: str, sources: Sequence[str], pdf: str, png: str, numbers: str
+) -> None:
+    """A figure as PDF and PNG, and the numbers drawn as netCDF. digests: what the sources must have been made from."""
+    from relative_stability.core.store import atomic, write_dataset
+    from relative_stability.figures import draw
+
+    drawn, picture = draw(request["kind"], sources, digests, request["select"], request["size"])
+    drawn.attrs.update(made_by(request, digest_in(mark)))
+    with making(mark):
+        write_dataset(numbers, drawn)
+        for path, options in ((pdf, {"metadata": {"CreationDate": None}}), (png, {"dpi": 200})):
+            with atomic(path) as temporary:
+                picture.savefig(temporary, format=Path(path).suffix[1:], **options)
+
+
+def animation(kind: str, numbers: str, gif: str) -> None:
+    """The film of a figure, from the numbers drawn."""
+    from matplotlib.animation import PillowWriter
+
+    from relative_stability.core.store import atomic
+    from relative_stability.figures import animate
+
+    with atomic(gif) as temporary:
+        # The writer takes the format from the name.
+        named = temporary.with_suffix(".gif")
+        try:
+            animate(kind, numbers).save(named, PillowWriter(fps=4), dpi=100)
+            named.replace(temporary)
+        finally:
+            named.unlink(missing_ok=True)
+
+
+def claims(request: Request, digests: Sequence[str], mark: str, sweeps: Sequence[str], table: str, page: str) -> None:
+    """The claims checked on every sweep, as CSV and as a page in Markdown. digests: those that the sweeps must have."""
+    from relative_stability.analysis.claims.diffeomorphisms import check_all, to_csv, to_markdown
+    from relative_stability.analysis.sweep import open_sweep
+
+    datasets = [open_sweep(path) for path in sweeps]
+    for path, dataset, digest in zip(sweeps, datasets, digests, strict=True):
+        expect(path, dataset.attrs, digest, remade_by="collect")
+    rows = check_all(datasets)
+    with making(mark):
+        write_text(table, to_csv(rows))
+        write_text(page, to_markdown(rows, datasets))
+
+
+def report(request: Request, mark: str, out: str, **files: Any) -> None:
+    """The report as HTML. files: see `figures.pages.report.report`."""
+    from relative_stability.figures.pages import report as page
+
+    text = page.report(request, **files)
+    with making(mark):
+        write_text(out, text)
+
+
+def explorer(mark: str, out: str, **files: Any) -> None:
+    """The explorer as HTML. files: see `figures.pages.explorer.explorer`."""
+    from relative_stability.figures.pages import explorer as page
+
+    text = page.explorer(**files)
+    with making(mark):
+        write_text(out, text)

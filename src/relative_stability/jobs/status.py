@@ -10,18 +10,29 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from relative_stability.core.store import open_dataset
-from relative_stability.jobs.finished import kept
-from relative_stability.jobs.joblogs import Failure, last_error, recent
 from relative_stability.plan.grid import Grid
 from relative_stability.plan.outputs import Sweep
-from relative_stability.plan.runs import FINISHED, RESULTS, Measurement, Run
+from relative_stability.plan.runs import RESULTS, Measurement, Run
 from relative_stability.training.lock import DEAD, lately_held
 
 STATES = ("done", "running", "failed", "diverged", "collapsed", "missing")
 SILENT = 600.0  # seconds without a word after which a measurement is taken for dead
 KILLED = "ended without a word: killed, or its node was lost"
 UNSTARTED = "did not start: another job of its group failed first, or .snakemake/slurm_logs says why"
-_DIGEST = re.compile(r"(?:^|\.)([0-9a-f]{10})\.log$")
+_DIGEST = re.compile(r"\.([0-9a-f]{10})\.log$")
+_RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (\w+) (.*)$")
+_TAIL = 20_000  # characters that are read of a log's end
+
+
+class Failure(NamedTuple):
+    """A job that failed: of which result, its last words, and the log that has them all."""
+
+    what: str
+    reason: str
+    log: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}\n    {self.log}"
 
 
 class State(NamedTuple):
@@ -38,10 +49,10 @@ def state(run: Run, measurements: list[Measurement]) -> State:
     for job in jobs:
         if _there(job):
             continue
-        log = _log(job)
+        log = Path(job.log)
         if job is run and lately_held(Path(run.checkpoints)):
             return State("running")
-        if log is None:
+        if not log.is_file():
             return State("missing", "trained, and not measured" if job is not run else "")
         if log.stat().st_size == 0:
             return State("failed", UNSTARTED, str(log))
@@ -52,20 +63,13 @@ def state(run: Run, measurements: list[Measurement]) -> State:
     return _ended(run)
 
 
-def _log(job: Run | Measurement) -> Path | None:
-    """What has been said of a job: by itself, or by the pack that works on it, whose log waits under a second name."""
-    logs = [log for log in (kept(job.log, FINISHED), Path(job.log)) if log.is_file()]
-    return max(logs, key=lambda log: log.stat().st_size > 0, default=None)
-
-
 def _there(job: Run | Measurement) -> bool:
-    return all(Path(file).is_file() or kept(file, FINISHED).is_file() for file in job.files)
+    return all(Path(file).is_file() for file in job.files)
 
 
 def _ended(run: Run) -> State:
     """Of a run that is done: whether its seeds are of use."""
-    path = run.curves if Path(run.curves).is_file() else str(kept(run.curves, FINISHED))
-    curves = open_dataset(path, remade_by="train", only=("seed", "diverged_epoch", "collapsed"))
+    curves = open_dataset(run.curves, remade_by="train", only=("seed", "diverged_epoch", "collapsed"))
     seeds = curves["seed"].values
     for word, gone in (
         ("diverged", np.isfinite(curves["diverged_epoch"].values)),
@@ -117,7 +121,7 @@ def failures(grid: Grid, since: float) -> list[Failure]:
 
 
 def _failures(grid: Grid, since: float) -> Iterator[Failure]:
-    for log in [*recent(Path(RESULTS, "logs"), since), *recent(Path(FINISHED), since)]:
+    for log in recent(Path(RESULTS, "logs"), since):
         match = _DIGEST.search(log.name)
         job: Any = grid.by_digest.get(match[1]) if match else None
         known = isinstance(job, Run | Measurement)
@@ -125,10 +129,33 @@ def _failures(grid: Grid, since: float) -> Iterator[Failure]:
             continue
         if isinstance(job, Measurement) and not _there(job.run):
             continue
-        if known and log != _log(job):
-            continue
         what = f"{type(job).__name__.lower()} {job.place}" if known else str(log.relative_to(RESULTS).with_suffix(""))
         if (error := last_error(log)) is not None:
             yield Failure(what, error, str(log))
         elif known:
             yield Failure(what, KILLED if log.stat().st_size else UNSTARTED, str(log))
+
+
+def last_error(log: Path) -> str | None:
+    """The sentence with which a job failed, or None if the last that it said was no error.
+
+    Of an error with a traceback it is the last line.
+    """
+    with log.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _TAIL))
+        lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    found = ((number, _RECORD.match(line)) for number, line in enumerate(lines))
+    records = [(number, match) for number, match in found if match]
+    if not records:
+        return None
+    number, match = records[-1]
+    if match[1] != "ERROR":
+        return None
+    traceback = [line for line in lines[number + 1 :] if not _RECORD.match(line)]
+    return traceback[-1].strip() if traceback else match[2]
+
+
+def recent(folder: Path, since: float) -> list[Path]:
+    """Logs in a folder that were written to since a moment, in seconds of the epoch."""
+    return sorted(log for log in folder.rglob("*.log") if log.stat().st_mtime >= since)

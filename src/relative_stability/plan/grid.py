@@ -9,13 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from relative_stability.core.errors import InputError, nearest
 from relative_stability.core.store import as_json, read_attributes
 from relative_stability.datasets import SOURCES, Facts, data_root, facts
-from relative_stability.jobs import resources
-from relative_stability.jobs.shared_process import Pack, packed
 from relative_stability.perturbations import DISPLACING, GEOMETRIC
 from relative_stability.plan import checks
 from relative_stability.plan.config import Schema, check_config, merged
@@ -36,6 +34,7 @@ class Grid:
     """Everything that a config asks for. `by_digest` finds what a path in it belongs to."""
 
     device: str
+    pack_minutes: float
     engine: Mapping[str, Any]  # how to train, see training.run.Execution
     data_root: str
     sweeps: Sequence[Sweep]
@@ -45,7 +44,6 @@ class Grid:
     report: Report
     warnings: Sequence[str]
     by_digest: Mapping[str, Any] = field(repr=False)
-    packs: Mapping[str, Pack] = field(repr=False)  # by the digest of each run in one
 
     def sweep(self, name: str) -> Sweep:
         """A sweep by name."""
@@ -58,6 +56,16 @@ class Grid:
         return found
 
     @property
+    def gpus(self) -> int:
+        """What each training or measuring process has."""
+        return int(self.device != "cpu")
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        """Of all sweeps, each once."""
+        return list({m.path: m for sweep in self.sweeps for m in sweep.measurements}.values())
+
+    @property
     def how(self) -> str:
         """How to train, whatever the run; no part of any digest."""
         return as_json({"device": self.device, "engine": self.engine, "data_root": self.data_root})
@@ -67,52 +75,11 @@ class Grid:
         """All that is shown in the end, under names without digests."""
         return [*self.sweeps, *self.figures, self.claims]
 
-    @property
-    def marks(self) -> list[str]:
-        """The mark of each of these, and of the pages."""
-        return [result.mark for result in (*self.published, self.explorer, self.report)]
-
     def find(self, digest: str) -> Any:
         """The dataset, run or measurement with this digest. Raises InputError where this config has none."""
         if digest not in self.by_digest:
             raise InputError(f"no result of this config has the digest {digest!r}; it was made by another config")
         return self.by_digest[digest]
-
-    def pack(self, digest: str) -> Pack | None:
-        """The pack that makes a run or measurement; one that is there already depends on none."""
-        found = self.find(digest)
-        run = found.run if isinstance(found, Measurement) else found
-        pack = self.packs.get(run.digest)
-        return None if pack is None or all(Path(file).is_file() for file in found.files) else pack
-
-    def pack_marks(self, digest: str) -> list[str]:
-        """What the job of a packed run or measurement waits for."""
-        pack = self.pack(digest)
-        return [] if pack is None else [pack.mark]
-
-    def needs(self, digest: str, attempt: int = 1) -> "Needs":
-        """What to ask a cluster for, for a run, a measurement or a pack; more with each attempt."""
-        found, gpu = self.find(digest), int(self.device != "cpu")
-        if isinstance(found, Pack):
-            estimate = found.estimate(self.device)
-        elif self.pack(digest) is not None:
-            return TAKING
-        elif isinstance(found, Measurement):
-            estimate = resources.measuring(found, self.device)
-        else:
-            estimate = resources.training(found, self.device)
-        return Needs(gpu, estimate.mem_mb(attempt), estimate.runtime(attempt))
-
-
-class Needs(NamedTuple):
-    """GPUs, memory, and minutes."""
-
-    gpu: int
-    mem_mb: int
-    runtime: int
-
-
-TAKING = Needs(0, 500, 0)  # what a pack has finished, inside its job and its time
 
 
 def _named(name: str, items: Sequence[Any], what: str) -> Any:
@@ -161,13 +128,12 @@ def build_grid(raw: Mapping[str, Any], schema: Schema, command: Iterable[str] = 
                 raise
             warnings.append(f"{error}; figure {name} is left out")
             figures.pop()
-    measurements = [m for sweep in sweeps for m in sweep.measurements]
-    packs = packed(measurements, config["device"], config["pack_minutes"])
-    everything = [*datasets.values(), *runs.values(), *measurements, *packs.values()]
+    everything = [*datasets.values(), *runs.values(), *(m for sweep in sweeps for m in sweep.measurements)]
     by_digest = {item.digest: item for item in everything}
     claims = Claims(sweeps)
     return Grid(
         device=config["device"],
+        pack_minutes=config["pack_minutes"],
         engine=config["engine"],
         data_root=str(root),
         sweeps=sweeps,
@@ -177,7 +143,6 @@ def build_grid(raw: Mapping[str, Any], schema: Schema, command: Iterable[str] = 
         report=Report(claims, figures, raw),
         warnings=list(dict.fromkeys(warnings)),
         by_digest=by_digest,
-        packs=packs,
     )
 
 

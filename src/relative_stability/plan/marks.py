@@ -1,43 +1,40 @@
-"""Marks of what is asked for, where a result's name has no digest to say what made it: sweeps, figures, claims.
+"""Marks that say what a result was made for, where its name has no digest: sweeps, figures, claims, pages.
 
-A mark is a small file, named after the result and the digest of its request. It is older than the result once that has
-been made for it; until then it is written anew whenever the workflow is read, so that a result older than its mark is
-made anew: no record of Snakemake's is needed to notice a new request. Whoever makes a result clears the marks of other
-requests first, so that going back to one of those is noticed too.
+A mark is a small file, named after the result and the digest of its request. A result has one at most, and none while
+it is being written. What has no mark of its request is asked for: it takes an input that is newer than the result, so
+that Snakemake makes it anew without any record of its own.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import os
+import shutil
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from tempfile import mkdtemp
 
 from relative_stability.core.store import write_text
+from relative_stability.plan.outputs import Published
+from relative_stability.plan.runs import RESULTS
 
-ASKED, MADE = "asked for", "made"
-
-
-def ask(marks: Iterable[str]) -> None:
-    """Write the marks of what has not been made; a dry run does too. Raises InputError where the disk refuses."""
-    for mark in marks:
-        if not Path(mark).is_file() or _asked(Path(mark)):
-            _write(mark, ASKED)
+MADE = "made"
 
 
-def settle(mark: str) -> None:
-    """Before a result is written: its mark says so, and those of what it was made from before go.
-
-    A mark of what is asked for and not made stays: another process may be waiting to serve it.
-    """
-    _write(mark, MADE)
+@contextmanager
+def making(mark: str) -> Iterator[None]:
+    """Around the writing of a result: its mark of before goes, and once all is written the new one says so."""
     current = Path(mark)
     for old in current.parent.glob(f"{current.stem}.*"):
-        if old != current and not _asked(old):
-            old.unlink(missing_ok=True)
+        old.unlink(missing_ok=True)
+    yield
+    write_text(mark, f"{MADE}\n")
 
 
-def is_made(mark: str, result: Path) -> bool:
-    """Whether a result is there and was made for the request of its mark."""
-    there = Path(mark).is_file() and result.is_file() and not _asked(Path(mark))
-    return there and result.stat().st_mtime_ns >= Path(mark).stat().st_mtime_ns
+def is_made(mark: str) -> bool:
+    """Whether a result was made for the request of its mark."""
+    return Path(mark).is_file() and Path(mark).read_text(encoding="utf-8").startswith(MADE)
 
 
 def digest_in(mark: str) -> str:
@@ -45,10 +42,33 @@ def digest_in(mark: str) -> str:
     return Path(mark).suffix[1:]
 
 
-def _asked(mark: Path) -> bool:
-    return mark.read_text(encoding="utf-8").startswith(ASKED)
+class Asked:
+    """What makes Snakemake make a result anew: an input that is newer, for those that are not what is asked for.
 
+    results: all that may be asked for. in_earnest: whether anything will be made; otherwise, as in a dry run, nothing
+    is written into results/.
+    """
 
-def _write(mark: str, word: str) -> None:
-    # With the time, as Snakemake takes a file with the content of one that it knows for unchanged.
-    write_text(mark, f"{word} {datetime.now(UTC).isoformat()}\n")
+    def __init__(self, results: Iterable[Published], in_earnest: Callable[[], bool]) -> None:
+        self.results, self.in_earnest = results, in_earnest
+
+    def __call__(self, result: Published) -> list[str]:
+        """The input, or none. Raises InputError where the disk refuses it."""
+        return [] if is_made(result.mark) else [self._path]
+
+    @cached_property
+    def _path(self) -> str:
+        path = f"{RESULTS if self.in_earnest() else self._elsewhere()}/.requests/asked"
+        # With the time, as Snakemake takes a file with the content of one that it knows for unchanged.
+        write_text(path, f"{time.time_ns()}\n")
+        files = [Path(file) for result in self.results for file in result.files]
+        newest = max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
+        if newest >= Path(path).stat().st_mtime:  # a result from the future, as clocks differ
+            os.utime(path, (newest + 1, newest + 1))
+        return path
+
+    def _elsewhere(self) -> str:
+        """A folder that goes when this does, or Python."""
+        folder = mkdtemp(prefix="relative-stability-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder

@@ -9,15 +9,15 @@ from typing import Any
 from relative_stability.core.store import as_json
 from relative_stability.figures import ANIMATED, CODE, CODE_OF, KINDS, shows
 from relative_stability.plan.digests import STAGES, source_digest
-from relative_stability.plan.runs import RESULTS, Measurement, Request, Result, Run
+from relative_stability.plan.runs import RESULTS, Measurement, Request, Result, Run, benchmark
 from relative_stability.plan.seeds import parse_seeds
 
 # Dimensions of which a figure may show some values alone.
 SELECTED = ("dataset", "net", "P", "cut", "displacement", "magnitude")
 
 
-class _Published(Result):
-    """A result whose path has no digest. Its mark has one, and is older than the result while it tells the truth."""
+class Published(Result):
+    """A result whose path has no digest. Its mark has one, and is there while it tells the truth."""
 
     path: str
     sweeps: Sequence["Sweep"] = ()  # what it is made from
@@ -36,14 +36,9 @@ class _Published(Result):
         """Of the job that makes it."""
         return f"{RESULTS}/logs/{Path(self.path).relative_to(RESULTS).with_suffix('.log')}"
 
-    @property
-    def marks(self) -> list[str]:
-        """Its own mark, then those of the sweeps that it is made from: one that is stale is noticed here too."""
-        return [self.mark, *(sweep.mark for sweep in self.sweeps)]
-
 
 @dataclass(frozen=True)
-class Sweep(_Published):
+class Sweep(Published):
     """A named grid of runs with what is measured on them."""
 
     name: str
@@ -60,6 +55,11 @@ class Sweep(_Published):
     @property
     def path(self) -> str:  # type: ignore[override]
         return f"{RESULTS}/sweeps/{self.name}.nc"
+
+    @property
+    def parts(self) -> list[str]:
+        """The files that it is collected from."""
+        return list(dict.fromkeys(file for m in self.measurements for file in (m.path, m.run.curves)))
 
     @cached_property
     def runs_json(self) -> str:
@@ -93,7 +93,7 @@ class Sweep(_Published):
 
 
 @dataclass(frozen=True)
-class Figure(_Published):
+class Figure(Published):
     """A figure of a sweep, or of several.
 
     select: by dimension, the values that are drawn, of those without an entry all; size: see `figures.style`.
@@ -176,7 +176,7 @@ class Figure(_Published):
 
 
 @dataclass(frozen=True)
-class Claims(_Published):
+class Claims(Published):
     """The claims, checked on every sweep."""
 
     sweeps: Sequence[Sweep]
@@ -193,7 +193,7 @@ class Claims(_Published):
 
 
 @dataclass(frozen=True)
-class Explorer(_Published):
+class Explorer(Published):
     """The page to look into sweeps with."""
 
     sweeps: Sequence[Sweep]
@@ -218,7 +218,7 @@ class Explorer(_Published):
 
 
 @dataclass(frozen=True)
-class Report(_Published):
+class Report(Published):
     """The page that has them all: claims, figures, and the configuration."""
 
     claims: Claims
@@ -238,7 +238,7 @@ class Report(_Published):
 
     @property
     def stages(self) -> list[tuple[str, int, list[str]]]:
-        """The stages in their order: how many results each makes, and the logs that say how long that took."""
+        """The stages in their order: how many results each makes, and the benchmarks that say how long that took."""
         measurements = {m.path: m for sweep in self.claims.sweeps for m in sweep.measurements}.values()
         runs = {m.run.curves: m.run for m in measurements}.values()
         results: dict[str, Iterable[Any]] = {
@@ -249,5 +249,5 @@ class Report(_Published):
             "figure": self.figures,
             "check_claims": [self.claims],
         }
-        logs = {name: [one.log for one in those] for name, those in results.items()}
-        return [(name, len(those), those) for name, those in logs.items()]
+        timed = {name: [benchmark(one.log) for one in those] for name, those in results.items()}
+        return [(name, len(those), those) for name, those in timed.items()]

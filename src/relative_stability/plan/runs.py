@@ -16,7 +16,6 @@ from relative_stability.plan.digests import STAGES
 
 Request = dict[str, Any]
 RESULTS = "results"
-FINISHED = f"{RESULTS}/.finished"  # second names, see finished.py
 
 
 def digest(request: Request) -> str:
@@ -32,6 +31,11 @@ def checkpoints(digest: str) -> str:
 def training_folder(dataset: str, net: str, P: int | str) -> str:
     """Folder of all ranges of seeds of a run."""
     return f"{RESULTS}/training/{dataset}/{net}/P{P}"
+
+
+def benchmark(log: str) -> str:
+    """The table of what a job took, beside its log."""
+    return log.replace(f"{RESULTS}/logs/", f"{RESULTS}/benchmarks/").removesuffix(".log") + ".tsv"
 
 
 class Result:

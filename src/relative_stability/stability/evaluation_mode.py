@@ -71,7 +71,7 @@ class _CleanStatistics:
 
 
 class EvaluationMode:
-    """The mode of a net that is measured: `clean()` surrounds the pass of each unchanged batch, `forward()` every one."""
+    """The mode of a net that is measured: `clean()` surrounds passes of unchanged batches, `forward()` every pass."""
 
     def __init__(self, statistics: list[_CleanStatistics], device: torch.device, mixed_precision: bool) -> None:
         self.statistics, self.device, self.mixed = statistics, device, mixed_precision

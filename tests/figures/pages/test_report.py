@@ -50,14 +50,14 @@ def html(tmp_path_factory):
     sweep = made_up(inside=True, diverged={("cnn", 128, 2)})
     write_dataset(folder / "sweep.nc", sweep)
     (folder / "claims.csv").write_text(to_csv(check(sweep)), encoding="utf-8")
-    (folder / "a.log").write_text("2026-01-01 00:00:00,000 INFO took 90 s of 10 min, 0 GPU, 300 of 5000 MB\n")
-    (folder / "b.log").write_text("2026-01-01 00:00:00,000 INFO took 4000 s of 99 min, 0 GPU, 300 of 5000 MB\n")
+    (folder / "a.tsv").write_text("s\th:m:s\tmax_rss\n90.12\t0:01:30\t300.5\n")  # as Snakemake writes it
+    (folder / "b.tsv").write_text("s\n4000.3\n")
     pictures = []
     for kind in KINDS:
         draw(kind, [str(folder / "sweep.nc")])[1].savefig(folder / f"{kind}.png")
         pictures.append(picture(kind, kind, FACTS, folder / f"{kind}.png"))
-    logs = [folder / name for name in ("a.log", "b.log", "never_ran.log")]
-    stages = [stage("prepare", 1, []), stage("train", 3, logs)]
+    timed = [folder / name for name in ("a.tsv", "b.tsv", "never_ran.tsv")]
+    stages = [stage("prepare", 1, []), stage("train", 3, timed)]
     return page(
         folder / "claims.csv",
         pictures,
@@ -124,7 +124,7 @@ def test_nothing_is_fetched_and_nothing_of_the_config_becomes_code(html):
     assert not re.search(r"@import|url\(|<script", html) and "<script>alert(1)</script>" in parts.text
 
 
-def test_times_are_those_of_the_logs_that_are_there(html):
+def test_times_are_those_of_the_jobs_that_were_timed(html):
     (row,) = re.findall(r"<tr><td>train</td>(.*?)</tr>", html)
     assert re.findall(r">([^<]+)</td>", row) == ["3", "2", "68 min", "67 min"]
     (row,) = re.findall(r"<tr><td>prepare</td>(.*?)</tr>", html)

@@ -15,7 +15,6 @@ from relative_stability.analysis.claims.verdicts import SIGNS
 from relative_stability.analysis.collect import MADE_BY
 from relative_stability.analysis.sweep import open_sweep
 from relative_stability.core.provenance import software
-from relative_stability.core.used import Used, all_in
 from relative_stability.figures import AT_LARGEST_P, KINDS, shows
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class Picture(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What a stage made. seconds: of its jobs, as far as their logs are there; longest: of one."""
+    """What a stage made. seconds: of its jobs, as far as they have been timed; longest: of one."""
 
     name: str
     results: int
@@ -54,7 +53,7 @@ def report(
     """The page, from files. request: of `Report`; figures: its pictures, in its order; stages: of `Report`."""
     entries = request["figures"]
     pictures = [picture(e["name"], e["kind"], e["facts"], Path(p)) for e, p in zip(entries, figures, strict=True)]
-    timed = [stage(name, count, map(Path, logs)) for name, count, logs in stages]
+    timed = [stage(name, count, map(Path, benchmarks)) for name, count, benchmarks in stages]
     opened = [open_sweep(sweep) for sweep in sweeps]
     missing = {str(sweep.attrs["sweep"]): [_plain(sentence) for sentence in left_out(sweep)] for sweep in opened}
     made = {f"sweeps_{name}": value for name, value in makers(opened).items()}
@@ -91,11 +90,14 @@ def picture(name: str, kind: str, facts: Mapping[str, Any], png: Path) -> Pictur
     return Picture(name, facts["sweep"], caption(kind, facts), b64encode(png.read_bytes()).decode())
 
 
-def stage(name: str, results: int, logs: Iterable[Path]) -> Stage:
-    """What a stage's jobs took, by their logs."""
-    used: list[Used] = all_in(log for log in logs if log.is_file())
-    seconds = [u.seconds for u in used]
-    return Stage(name, results, len(used), sum(seconds), max(seconds, default=0))
+def stage(name: str, results: int, benchmarks: Iterable[Path]) -> Stage:
+    """What a stage's jobs took, by Snakemake's tables of them."""
+    seconds = []
+    for path in benchmarks:
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                seconds += [float(row["s"]) for row in csv.DictReader(file, delimiter="\t")]
+    return Stage(name, results, len(seconds), round(sum(seconds)), round(max(seconds, default=0)))
 
 
 def duration(seconds: int) -> str:
