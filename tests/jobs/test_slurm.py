@@ -29,4 +29,4 @@ def test_jobs_are_asked_after_with_what_answers(programs, capsys, sacct, chosen,
     if sacct is not None:
         programs("sacct", sacct)
     assert slurm.status_command() == slurm.status_command() == chosen
-    assert capsys.readouterr().err == f"SLURM jobs are asked after with {chosen}, as {why}.\n"  # said once
+    assert capsys.readouterr().err == f"SLURM jobs are polled with {chosen}, as {why}.\n"  # said once

@@ -1,4 +1,4 @@
-"""What is mended, asked of the executor itself."""
+"""What is patched, tried on the executor itself."""
 
 import asyncio
 import logging
@@ -8,13 +8,13 @@ import pytest
 import snakemake_executor_plugin_slurm as executor
 
 from relative_stability.jobs import slurm_patches
-from relative_stability.jobs.slurm_patches import mend
+from relative_stability.jobs.slurm_patches import apply_patches
 
 
 @pytest.fixture(autouse=True)
-def mended():
-    mend()
-    mend()  # once is enough, and twice does no harm
+def patched():
+    apply_patches()
+    apply_patches()  # once is enough, and twice does no harm
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_job_is_submitted_once_the_controller_answers(tmp_path, monkeypatch, c
     slurm_patches._once_it_answers(lambda self, job: submitted.append((job, len(waits))))(
         SimpleNamespace(logger=logging.getLogger("executor")), "job"
     )
-    assert submitted == [("job", 1)] and "silent" in caplog.text
+    assert submitted == [("job", 1)] and "does not respond" in caplog.text
 
 
 @pytest.mark.parametrize(("group", "said"), [(True, ["sbatch failed: invalid partition"]), (False, [])])

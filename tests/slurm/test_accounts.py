@@ -30,7 +30,7 @@ def test_a_group_asks_for_one_gpu_and_a_cancelled_job_is_tried_again(cluster_wit
         subprocess.run(["scancel", first["JobID"]], check=True)
         assert process.wait(timeout=300) == 0, (project.path / "said").read_text()
     said = (project.path / "said").read_text()
-    assert "SLURM jobs are asked after with sacct, as this cluster keeps accounts." in said
+    assert "SLURM jobs are polled with sacct, as this cluster keeps accounts." in said
     jobs = accounts(project)
     assert sorted(job["State"].split()[0] for job in jobs) == ["CANCELLED", "COMPLETED", "COMPLETED"]
     assert [job["AllocCPUS"] for job in jobs] == ["1", "1", "1"]

@@ -61,7 +61,7 @@ def test_one_run_that_always_fails_is_named_and_holds_up_no_other(small):
     table = project.status("config/here.yaml")
     assert "3 done, 1 failed of 4 runs" in table and log in table
     assert re.search(r"^digits +fc +done +failed$", table, re.MULTILINE)
-    assert "SLURM jobs are asked after with squeue, as this cluster keeps no accounts." in said
+    assert "SLURM jobs are polled with squeue, as this cluster keeps no accounts." in said
 
 
 def test_a_P_added_afterwards_submits_its_own_jobs_alone(small):

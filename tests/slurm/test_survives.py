@@ -158,7 +158,7 @@ def test_a_job_left_over_from_a_killed_submitter_touches_nothing(cluster, tmp_pa
 
 
 @pytest.mark.skipif(not SECONDS, reason="takes minutes: set RELATIVE_STABILITY_SILENCE to 40 seconds, say")
-def test_a_silent_controller_is_waited_for(cluster, tmp_path):
+def test_an_unresponsive_controller_is_waited_for(cluster, tmp_path):
     project = project_with(tmp_path / "project", ALONE + SMALL.replace("steps: 60", "steps: 10000") + sweep([256]))
     before = last_job()
     with submitting(project) as process:
@@ -170,12 +170,12 @@ def test_a_silent_controller_is_waited_for(cluster, tmp_path):
 
 
 @pytest.mark.skipif(not SECONDS, reason="takes minutes: set RELATIVE_STABILITY_SILENCE to 40 seconds, say")
-def test_what_is_to_be_submitted_waits_for_a_silent_controller(cluster, tmp_path):
+def test_what_is_to_be_submitted_waits_for_an_unresponsive_controller(cluster, tmp_path):
     project = project_with(tmp_path / "project", ALONE + SMALL + sweep([16, 32]))
     before = last_job()
     with submitting(project) as process:
         until(lambda: "prepare dataset" in (project.path / "said").read_text(), process)
         silence(process)
         ended(project, process)
-    assert "SLURM's controller is silent" in (project.path / "said").read_text()
+    assert "SLURM's controller does not respond" in (project.path / "said").read_text()
     assert len(jobs_after(before)) == 3  # two runs and the collection, each at the first attempt

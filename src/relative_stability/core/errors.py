@@ -1,4 +1,4 @@
-"""The one kind of error that is the reader's to mend, how a near miss is named, and what is no error at all."""
+"""Errors that the reader can correct, each in one sentence; the hint for a near miss; and a stop that is no error."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

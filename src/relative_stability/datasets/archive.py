@@ -71,12 +71,12 @@ def _in_archive(path: Path) -> list[str]:
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as zipped:
             return [name for name in zipped.namelist() if not name.endswith("/")]
-    with tarfile.open(path) as packed:
-        return [member.name.removeprefix("./") for member in packed if member.isfile()]
+    with tarfile.open(path) as archive:
+        return [member.name.removeprefix("./") for member in archive if member.isfile()]
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
+def extracted(path: Path) -> Iterator[Path]:
     """The folder, or a temporary one with what the archive holds, but for what would lead out of it."""
     if path.is_dir():
         yield path

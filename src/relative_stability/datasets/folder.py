@@ -12,7 +12,7 @@ import numpy as np
 
 from relative_stability.core.errors import InputError
 from relative_stability.core.logs import log
-from relative_stability.datasets.archive import names, place, unpacked
+from relative_stability.datasets.archive import extracted, names, place
 from relative_stability.datasets.base import Facts, Samples
 from relative_stability.datasets.images import SUFFIXES, central_square, is_picture, read_picture
 
@@ -112,7 +112,7 @@ def load(
     """
     path = place(root, folder, TINY_IMAGENET if source == "tiny_imagenet" else "")
     found = _listing(path, test_fraction) if source == "imagefolder" else None
-    with unpacked(path) as top:
+    with extracted(path) as top:
         if found is None:
             found = _tiny_imagenet(path, top)
         if found.left_out:

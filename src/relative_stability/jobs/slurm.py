@@ -1,4 +1,4 @@
-"""What the SLURM profile asks a cluster about itself."""
+"""What the SLURM profile finds out about a cluster."""
 
 import shutil
 import sys
@@ -9,7 +9,7 @@ from relative_stability.jobs.slurm_patches import answers
 
 @cache
 def status_command() -> str:
-    """How to ask after jobs: sacct, or squeue where no accounts are kept; the choice is said on stderr.
+    """How jobs are polled: sacct, or squeue where no accounts are kept; the choice is said on stderr.
 
     Snakemake's own choice is sacct wherever that program is installed, and waits for ever if it knows nothing.
     """
@@ -18,5 +18,5 @@ def status_command() -> str:
         reason = "there is no sacct"
     elif answers("sacct", "--noheader", "--allocations", "--name", "none"):
         chosen, reason = "sacct", "this cluster keeps accounts"
-    print(f"SLURM jobs are asked after with {chosen}, as {reason}.", file=sys.stderr)
+    print(f"SLURM jobs are polled with {chosen}, as {reason}.", file=sys.stderr)
     return chosen

@@ -1,4 +1,4 @@
-"""Faults of the SLURM executor, version 2.8.0, that cost a sweep, each mended where Snakemake looks the function up."""
+"""Faults of the SLURM executor 2.8.0 that cost a sweep, each patched where Snakemake looks the function up."""
 
 import subprocess
 import time
@@ -8,12 +8,12 @@ from typing import Any
 
 ENOUGH = 86_400  # seconds, as MinJobAge
 NOWHERE = "None assigned"  # where a job runs that waits to be started again, as sacct says it
-PATIENCE = 180  # questions to a silent controller, 10 s apart
+PATIENCE = 180  # polls of an unresponsive controller, 10 s apart
 
 
 @cache
-def mend() -> None:
-    """Mend the executor in this process; once."""
+def apply_patches() -> None:
+    """Patch the executor in this process; once."""
     import snakemake_executor_plugin_slurm as executor
 
     executor.get_min_job_age = _never_short(executor.get_min_job_age)
@@ -31,7 +31,7 @@ def answers(*command: str) -> bool:
         return False
 
 
-def controller_is_silent() -> bool:
+def controller_is_unresponsive() -> bool:
     """Whether no controller of the cluster, of which there may be several, is up."""
     try:
         said = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=30, check=False).stdout
@@ -43,63 +43,63 @@ def controller_is_silent() -> bool:
 
 
 def _never_short(get_min_job_age: Any) -> Callable[[], int]:
-    """By MinJobAge the executor turns from squeue, which it was told to ask, to sacct, at every look at the jobs.
+    """By MinJobAge the executor turns from squeue, which it was told to use, to sacct, whenever it polls the jobs.
 
-    Where that is short, or a silent controller does not say it, and sacct keeps no accounts, all jobs are forgotten and
-    Snakemake waits for ever.
+    Where that is short, or an unresponsive controller does not say it, and sacct keeps no accounts, all jobs are
+    forgotten and Snakemake waits for ever.
     """
 
     @wraps(get_min_job_age)
-    def mended() -> int:
+    def patched() -> int:
         return ENOUGH
 
-    return mended
+    return patched
 
 
 def _by_first_word(query_job_status: Any) -> Any:
     """A state may have more words, as `CANCELLED by 1000` from sacct; by the whole the job would count as running."""
 
     @wraps(query_job_status)
-    async def mended(command: str, logger: Any) -> tuple[Mapping[str, str] | None, float | None]:
+    async def patched(command: str, logger: Any) -> tuple[Mapping[str, str] | None, float | None]:
         states, seconds = await query_job_status(command, logger)
         return states and {job: state.partition(" ")[0] for job, state in states.items()}, seconds
 
-    return mended
+    return patched
 
 
 def _without_nowhere(get_submit_command: Any) -> Any:
     """Nodes that failed are left out from then on. Of a requeued job sacct names none, and sbatch refuses all jobs."""
 
     @wraps(get_submit_command)
-    def mended(*args: Any, failed_nodes: Iterable[str] | None = None, **kwargs: Any) -> str:
+    def patched(*args: Any, failed_nodes: Iterable[str] | None = None, **kwargs: Any) -> str:
         command: str = get_submit_command(*args, failed_nodes=set(failed_nodes or ()) - {NOWHERE}, **kwargs)
         return command
 
-    return mended
+    return patched
 
 
 def _once_it_answers(run_job: Any) -> Any:
-    """What is submitted to a silent controller fails, and at once again, until no attempt is left."""
+    """What is submitted to an unresponsive controller fails, and at once again, until no attempt is left."""
 
     @wraps(run_job)
-    def mended(self: Any, job: Any) -> None:
+    def patched(self: Any, job: Any) -> None:
         for _ in range(PATIENCE):
-            if not controller_is_silent():
+            if not controller_is_unresponsive():
                 break
-            self.logger.warning("SLURM's controller is silent; it is asked again in 10 s.")
+            self.logger.warning("SLURM's controller does not respond; it is polled again in 10 s.")
             time.sleep(10)
         run_job(self, job)
 
-    return mended
+    return patched
 
 
 def _said_of_groups_too(report_job_error: Any) -> Any:
     """Why a job could not be submitted, or how it ended: of a group, as our GPU jobs are, Snakemake says nothing."""
 
     @wraps(report_job_error)
-    def mended(self: Any, job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
+    def patched(self: Any, job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
         if msg and job_info.job.is_group():
             self.logger.error(msg.partition("\n    sbatch call:")[0])
         report_job_error(self, job_info, msg=msg, **kwargs)
 
-    return mended
+    return patched

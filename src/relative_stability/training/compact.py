@@ -14,22 +14,22 @@ from torch import Tensor
 SCALE = ".scale"
 
 
-def pack(state: str, current: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def compress(state: str, current: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors (S, …) by name as they are stored, by `state/name`, on the CPU."""
-    packed = {}
+    compressed = {}
     for name, tensor in current.items():
         if tensor.ndim <= 2 or not tensor.is_floating_point():
-            packed[f"{state}/{name}"] = tensor.cpu().clone()
+            compressed[f"{state}/{name}"] = tensor.cpu().clone()
             continue
         change = tensor - initial[name]
         scale = change.abs().amax(dim=tuple(range(1, change.ndim)))
         shape = (-1, *[1] * (change.ndim - 1))
-        packed[f"{state}/{name}"] = (change / scale.clamp(min=1e-30).view(shape)).half().cpu()
-        packed[f"{state}/{name}{SCALE}"] = scale.cpu()
-    return packed
+        compressed[f"{state}/{name}"] = (change / scale.clamp(min=1e-30).view(shape)).half().cpu()
+        compressed[f"{state}/{name}{SCALE}"] = scale.cpu()
+    return compressed
 
 
-def unpack(weights: Mapping[str, Tensor], state: str, index: int | tuple[int, ...]) -> dict[str, Tensor]:
+def decompress(weights: Mapping[str, Tensor], state: str, index: int | tuple[int, ...]) -> dict[str, Tensor]:
     """The weights of the seed at position `index` in this state, whichever way they are stored."""
     prefix, found = f"{state}/", {}
     for key, tensor in weights.items():

@@ -9,7 +9,7 @@ import xarray as xr
 from torch import Tensor
 
 from relative_stability.core.store import labelled
-from relative_stability.training.compact import pack
+from relative_stability.training.compact import compress
 from relative_stability.training.members import State
 from relative_stability.training.schedule import Schedule
 
@@ -61,7 +61,7 @@ class Records:
         }
         self.weights: State = {f"{state}/{n}": t.clone() for state in STATES for n, t in initial.items()}
         for step in schedule.snapshots:  # a seed that diverges before keeps the weights that it started from
-            self.weights |= pack(snapshot_state(step), initial, initial)
+            self.weights |= compress(snapshot_state(step), initial, initial)
 
     def active(self) -> Tensor:
         """Which seeds are still under way, (S,) bool."""
@@ -102,8 +102,8 @@ class Records:
         self.curves["snapshot_train_loss"][which, number] = scores.losses[which]
         self.curves["snapshot_test_error"][which, number] = scores.errors[which]
         initial = {n.removeprefix("init/"): t for n, t in self.weights.items() if n.startswith("init/")}
-        packed = pack(snapshot_state(self.schedule.snapshots[number]), current, initial)
-        for name, tensor in packed.items():
+        compressed = compress(snapshot_state(self.schedule.snapshots[number]), current, initial)
+        for name, tensor in compressed.items():
             self.weights[name][which] = tensor[which]
 
     def _keep(self, state: str, which: Tensor, current: Mapping[str, Tensor]) -> None:

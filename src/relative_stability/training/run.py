@@ -1,4 +1,4 @@
-"""A run: its seeds trained together or one after another, and what they made packed for the store."""
+"""A run: its seeds trained together or one after another, and what they made, for the store."""
 
 import resource
 import time
@@ -19,7 +19,7 @@ from relative_stability.datasets.base import below
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.nets import ARCHITECTURES
 from relative_stability.training.checkpoints import Checkpoints
-from relative_stability.training.compact import unpack
+from relative_stability.training.compact import decompress
 from relative_stability.training.engine import OutOfMemory, Training
 from relative_stability.training.members import Alone, Members, Together, make_net, start_net, train_together
 from relative_stability.training.numerics import check_compiler, numerics, out_of_memory
@@ -251,5 +251,5 @@ def load_net(
 ) -> torch.nn.Module:
     """The net of a run, for the seed at position `index`. state: init, best, last, or that of `snapshot_state`."""
     model = make_net(request["net"], data, request["training"]["loss"], seed=0)
-    model.load_state_dict(unpack(weights, state, index))
+    model.load_state_dict(decompress(weights, state, index))
     return model.to(device)

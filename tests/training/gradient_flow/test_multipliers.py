@@ -4,7 +4,7 @@ import torch
 from scipy.optimize import lsq_linear
 
 from relative_stability.training.gradient_flow import multipliers
-from relative_stability.training.gradient_flow.multipliers import packed, residual, solve, times
+from relative_stability.training.gradient_flow.multipliers import padded_indices, residual, solve, times
 
 
 def problems(count, n, rank, seed, rounding=1e-2):
@@ -47,6 +47,6 @@ def test_a_problem_does_not_notice_its_neighbours():
 
 
 def test_masks_are_packed_in_order():
-    rows, meant = packed(torch.tensor([[False, True, False, True], [False, False, True, False]]))
+    rows, meant = padded_indices(torch.tensor([[False, True, False, True], [False, False, True, False]]))
     assert rows[0].tolist() == [1, 3] and rows[1, 0] == 2 and meant.tolist() == [[True, True], [True, False]]
-    assert packed(torch.zeros(2, 5, dtype=torch.bool))[0].shape == (2, 0)
+    assert padded_indices(torch.zeros(2, 5, dtype=torch.bool))[0].shape == (2, 0)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from relative_stability.training.gradient_flow.multipliers import packed, solve, taken, times, within
+from relative_stability.training.gradient_flow.multipliers import padded_indices, solve, taken, times, within
 from relative_stability.training.gradient_flow.tangent_kernel import Stack
 
 MET = 1e-3  # a margin is met within this
@@ -134,7 +134,7 @@ class Flow:
         way = at.pace * length[:, None].to(y)  # as far as each would go at its pace of the last step
         reach = (AHEAD * way + ASIDE * way.amax(1, keepdim=True) + self.tolerance).clamp(max=FAR)
         near = (at.margins - 1).abs() < reach
-        rows, meant = packed(near)
+        rows, meant = padded_indices(near)
         a = (at.margins < 1).to(y)
         missed, lag = torch.zeros_like(alpha), torch.zeros_like(alpha)
         velocity = nets.pull(X, torch.where(near, 0.0, a) * y)  # of all that are far from the margin
@@ -192,7 +192,7 @@ class Flow:
 
     def make_kernel(self, which: Tensor, weights: Sequence[Tensor], mask: Tensor) -> Kernel:
         """The kernel of these samples, (m, P) bool, of these nets with these weights."""
-        rows, meant = packed(mask)
+        rows, meant = padded_indices(mask)
         signs = torch.where(meant, self.signs[which].gather(1, rows), 0.0)
         matrix = self.nets.like(weights).kernel(taken(self.inputs[which], rows))
         matrix.mul_(signs[:, :, None]).mul_(signs[:, None])

@@ -13,7 +13,7 @@ POLISH = 3  # the same after the interior-point method
 INTERIOR = 30  # steps of that at most
 
 
-def packed(mask: Tensor) -> tuple[Tensor, Tensor]:
+def padded_indices(mask: Tensor) -> tuple[Tensor, Tensor]:
     """Where M masks are set, as indices (M, n) of the largest count n, and which of them are meant. mask: (M, P)."""
     most = int(mask.sum(1).max())
     order = mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
@@ -63,7 +63,7 @@ def _active_sets(Q: Tensor, q: Tensor, a: Tensor, accuracy: float, attempts: int
             break
         up, low = a + c * r > 1, a + c * r < 0
         a = up.to(q)
-        rows, meant = packed(~(up | low))
+        rows, meant = padded_indices(~(up | low))
         if rows.shape[1]:
             right = torch.where(meant, (q - times(Q, a)).gather(1, rows), 0.0)
             inner = torch.where(meant[:, :, None] & meant[:, None], within(Q, rows), 0.0)

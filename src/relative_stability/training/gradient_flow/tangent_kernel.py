@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from relative_stability.nets.fully_connected import ScaledLinear
-from relative_stability.training.gradient_flow.multipliers import packed, taken
+from relative_stability.training.gradient_flow.multipliers import padded_indices, taken
 
 CACHED = 1 << 18  # activations made at a time on a CPU, which stay in its cache
 ON_GPU = 1 << 28
@@ -64,7 +64,7 @@ class Stack:
 
     def pull(self, X: Tensor, c: Tensor) -> list[Tensor]:
         """Jᵀc = Σ_i c_i ∂f(x_i)/∂θ, in the order of `parameters`. c: (M, P); samples where it is 0 cost nothing."""
-        rows, _ = packed(c != 0)
+        rows, _ = padded_indices(c != 0)
         if not rows.shape[1]:
             return [torch.zeros_like(p) for p in self.parameters]
         X, c = taken(X, rows), c.gather(1, rows)
