@@ -33,7 +33,7 @@ class Member:
     train: bool
     measurements: Sequence[Measurement]
 
-    def estimate(self, device: str) -> resources.Estimate:
+    def estimate(self, device: str) -> resources.Cost:
         """Time and memory of what is to do, in one process."""
         jobs: list[Run | Measurement] = [*([self.run] if self.train else []), *self.measurements]
         return together([resources.estimated(job, device) for job in jobs])
@@ -59,9 +59,9 @@ class Pack:
     megabytes: float
 
     @property
-    def estimate(self) -> resources.Estimate:
+    def estimate(self) -> resources.Cost:
         """Time and memory of the process."""
-        return resources.Estimate(self.seconds, self.megabytes)
+        return resources.Cost(self.seconds, self.megabytes)
 
     @property
     def datasets(self) -> list[str]:
@@ -123,10 +123,10 @@ class Packs:
         return found
 
 
-def together(estimates: Sequence[resources.Estimate]) -> resources.Estimate:
+def together(estimates: Sequence[resources.Cost]) -> resources.Cost:
     """Time and memory of several jobs in one process, which starts once."""
     seconds = sum(one.seconds - resources.START for one in estimates) + resources.START
-    return resources.Estimate(seconds, max((one.megabytes for one in estimates), default=resources.IMPORTS))
+    return resources.Cost(seconds, max((one.megabytes for one in estimates), default=resources.IMPORTS))
 
 
 def packed(grid: Grid, device: str, missing: set[str] | None = None) -> list[list[Member]]:

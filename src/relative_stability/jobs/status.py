@@ -16,7 +16,7 @@ from relative_stability.plan.runs import RESULTS, Measurement, Run
 from relative_stability.training.lock import DEAD, lately_held
 
 STATES = ("done", "running", "failed", "diverged", "collapsed", "missing")
-SILENT = 600.0  # seconds without a word after which a measurement is taken for dead
+STALE = 600.0  # seconds without a word after which a measurement is taken for dead
 KILLED = "ended without a word: killed, or its node was lost"
 UNSTARTED = "did not start: another job of its group failed first, or .snakemake/slurm_logs says why"
 _DIGEST = re.compile(r"\.([0-9a-f]{10})\.log$")
@@ -58,8 +58,8 @@ def state(run: Run, measurements: list[Measurement]) -> State:
             return State("failed", UNSTARTED, str(log))
         if (error := last_error(log)) is not None:
             return State("failed", error, str(log))
-        silent = time.time() - log.stat().st_mtime
-        return State("running") if silent < (DEAD if job is run else SILENT) else State("failed", KILLED, str(log))
+        age = time.time() - log.stat().st_mtime
+        return State("running") if age < (DEAD if job is run else STALE) else State("failed", KILLED, str(log))
     return _ended(run)
 
 

@@ -113,7 +113,7 @@ def _dataset(
         **({} if layers is None else {"layer": len(layers)}),
     }
 
-    def pack(part: str) -> np.ndarray:
+    def values_of(part: str) -> np.ndarray:
         stacked = torch.stack([torch.stack([getattr(s, part) for s in measured.stability[name]]) for name in names])
         if part.endswith("_interval"):
             stacked = stacked.movedim(2, 0)  # the ends of the interval go first
@@ -142,10 +142,10 @@ def _dataset(
         "R": f"relative stability to {family.name}, D/G",
     }
     for name, long_name in words.items():
-        variables[name] = labelled(all_dims, pack(name), long_name, "1")
+        variables[name] = labelled(all_dims, values_of(name), long_name, "1")
         variables[f"{name}_interval"] = labelled(
             ("bound", *all_dims),
-            pack(f"{name}_interval"),
+            values_of(f"{name}_interval"),
             f"95 % interval of {name} over test images, of this net alone",
             "1",
         )
