@@ -72,10 +72,10 @@ def test_more_work_takes_longer_and_more_seeds_more_memory():
 
 
 def test_it_grows_with_the_attempt_and_asks_for_ten_minutes_at_least():
-    small = resources.Estimate(30, 420)
+    small = resources.JobCost(30, 420)
     assert [small.runtime(k) for k in (1, 2, 3)] == [10, 20, 30]
     assert [small.mem_mb(k) for k in (1, 2, 3)] == [700, 1000, 1300]
-    assert resources.Estimate(3600, 1).runtime() == 120
+    assert resources.JobCost(3600, 1).runtime() == 120
 
 
 def test_the_command_says_what_a_config_costs(root, monkeypatch, capsys):

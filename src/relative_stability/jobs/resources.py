@@ -55,7 +55,7 @@ class Cost(NamedTuple):
     layers: float
 
 
-class Cost(NamedTuple):
+class JobCost(NamedTuple):
     """What a job is expected to take, without any safety."""
 
     seconds: float
@@ -109,12 +109,12 @@ def likely_device(asked: str, here: bool) -> str:
     return "cpu" if asked == "cpu" or (asked == "auto" and here and not found) else "cuda"
 
 
-def estimated(job: Run | Measurement, device: str) -> Cost:
+def estimated(job: Run | Measurement, device: str) -> JobCost:
     """Of a job, by what it makes."""
     return training(job, device) if isinstance(job, Run) else measuring(job, device)
 
 
-def training(run: Run, device: str) -> Cost:
+def training(run: Run, device: str) -> JobCost:
     """Of a run. device: cpu, or anything else for a GPU."""
     if run.training.get("optimizer") == "gradient_flow":
         return _following(run, device)
@@ -128,17 +128,17 @@ def training(run: Run, device: str) -> Cost:
     # Half precision for snapshots; what is kept of all seeds comes together at the end.
     weights = 4 * cost.parameters * seeds * (COPIES + 3 + len(schedule.snapshots))
     batch = cost.memory * max(schedule.batch_size, 128) * (1 if device != "cpu" else _together(run, seeds))
-    return Cost(seconds, _process(device) + 3 * _data(run) + weights + batch)
+    return JobCost(seconds, _process(device) + 3 * _data(run) + weights + batch)
 
 
-def _following(run: Run, device: str) -> Cost:
+def _following(run: Run, device: str) -> JobCost:
     """Of a run by gradient flow."""
     width = run.net_options["width"] * run.net_options.get("depth", 1)
     nets = len(parse_seeds(run.seeds)) * len(run.training["alpha"])
     each = (FLOW_LEAST + FLOW * width / 1000 * (run.P / 1024) ** 2) / (1 if device == "cpu" else GPU)
     kernel = 40 * run.P**2 / 1e6  # bytes a number: in single precision, in double, signed, factorised, and with room
     activations = 16 * run.P * width / 1e6
-    return Cost(START + nets * each, _process(device) + 3 * _data(run) + 3 * disk_mb(run) + kernel + activations)
+    return JobCost(START + nets * each, _process(device) + 3 * _data(run) + 3 * disk_mb(run) + kernel + activations)
 
 
 def _states(run: Run) -> tuple[int, float]:
@@ -148,7 +148,7 @@ def _states(run: Run) -> tuple[int, float]:
     return 1, 3 + run.training.get("snapshots", 0) / 2
 
 
-def measuring(measurement: Measurement, device: str) -> Cost:
+def measuring(measurement: Measurement, device: str) -> JobCost:
     """Of a measurement: for each net one clean pass, and three for every cut, magnitude and draw."""
     run, settings = measurement.run, measurement.stability
     cost, seeds = scaled(run), len(parse_seeds(run.seeds))
@@ -161,7 +161,7 @@ def measuring(measurement: Measurement, device: str) -> Cost:
     nets *= alphas
     weights = 4 * cost.parameters * (2 * seeds * kept + 4)
     activations = cost.memory * (512 if measurement.observable == "depth" else 128)
-    return Cost(
+    return JobCost(
         START + seeds * nets * images * passes * time, _process(device) + 3 * _data(run) + weights + activations
     )
 

@@ -33,7 +33,7 @@ class Member:
     train: bool
     measurements: Sequence[Measurement]
 
-    def estimate(self, device: str) -> resources.Cost:
+    def estimate(self, device: str) -> resources.JobCost:
         """Time and memory of what is to do, in one process."""
         jobs: list[Run | Measurement] = [*([self.run] if self.train else []), *self.measurements]
         return together([resources.estimated(job, device) for job in jobs])
@@ -59,9 +59,9 @@ class Pack:
     megabytes: float
 
     @property
-    def estimate(self) -> resources.Cost:
+    def estimate(self) -> resources.JobCost:
         """Time and memory of the process."""
-        return resources.Cost(self.seconds, self.megabytes)
+        return resources.JobCost(self.seconds, self.megabytes)
 
     @property
     def datasets(self) -> list[str]:
@@ -123,10 +123,10 @@ class Packs:
         return found
 
 
-def together(estimates: Sequence[resources.Cost]) -> resources.Cost:
+def together(estimates: Sequence[resources.JobCost]) -> resources.JobCost:
     """Time and memory of several jobs in one process, which starts once."""
     seconds = sum(one.seconds - resources.START for one in estimates) + resources.START
-    return resources.Cost(seconds, max((one.megabytes for one in estimates), default=resources.IMPORTS))
+    return resources.JobCost(seconds, max((one.megabytes for one in estimates), default=resources.IMPORTS))
 
 
 def packed(grid: Grid, device: str, missing: set[str] | None = None) -> list[list[Member]]:
