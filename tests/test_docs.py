@@ -28,9 +28,27 @@ def test_the_worked_example_prints_what_the_page_shows(root, tmp_path):
 
 
 def test_every_file_that_the_pages_point_to_exists(root):
-    for page in [root / "README.md", *root.glob("docs/**/*.md"), *root.glob("results/README.md")]:
+    for page in [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("results/README.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_map_has_every_room_and_names_what_is_there(root):
+    rows = re.findall(
+        r"^\| (`.*?/`(?:, `.*?/`)*) \| .* \| `(.*?)` \|$", (root / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    rooms = {room: first for names, first in rows for room in re.findall(r"`(.*?)/`", names)}
+    source = root / "src/relative_stability"
+    assert set(rooms) == {str(path.parent.relative_to(source)) for path in source.glob("*/**/__init__.py")}
+    assert all((source / room.split("/")[0] / first).is_file() for room, first in rooms.items())
+
+
+def test_hooks_run_what_make_lint_runs(root):
+    import yaml
+
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (root / "Makefile").read_text(), re.MULTILINE)[1]
+    (local,) = yaml.safe_load((root / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [hook["entry"] for hook in local["hooks"]] == [line.strip() for line in recipe.splitlines()]
 
 
 def test_options_on_the_page_are_those_of_the_library(root):
