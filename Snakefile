@@ -5,7 +5,6 @@
 #   results/sweeps/{sweep}.nc                                                           collect
 #   results/figures/{figure}.pdf, .png, .nc, .gif                                       figures
 #   results/claims.md, .csv, results/explorer.html, results/report.html                 claims, explorer, report
-#
 # A digest stands for everything that made a file, so its age means nothing. A result without one has a mark in
 # results/.requests that has, and is made anew where that is another. The config: profiles/default, or --configfile.
 

@@ -18,7 +18,7 @@ from relative_stability.datasets.prepared import open_prepared, write_prepared
 from relative_stability.figures import KINDS, draw
 from relative_stability.figures.diffeomorphisms import clearest
 from relative_stability.figures.style import SIZES
-from relative_stability.jobs import showing
+from relative_stability.jobs import stages
 from relative_stability.perturbations.temperature import displacement, temperature_range
 from relative_stability.training.run import load_net
 from tests.sweeps import made_up
@@ -447,7 +447,7 @@ def test_the_film_has_a_frame_for_every_time_with_weights(sources, tmp_path):
 
     numbers, _ = draw("neurons", [str(sources / "curves.nc")])
     write_dataset(tmp_path / "neurons.nc", numbers)
-    showing.animation("neurons", str(tmp_path / "neurons.nc"), str(tmp_path / "neurons.gif"))
+    stages.animation("neurons", str(tmp_path / "neurons.nc"), str(tmp_path / "neurons.gif"))
     there = np.isfinite(numbers["parallel"].isel(neuron=0)).any("alpha").sum()
     with Image.open(tmp_path / "neurons.gif") as film:
         assert film.n_frames == int(there) > 3

@@ -42,7 +42,7 @@ def grids(schema, tmp_path, monkeypatch):
 
 def collect(grid, name):
     sweep = grid.sweep(name)
-    stages.collect(json.loads(sweep.json), json.loads(sweep.runs_json), sweep.mark, sweep.path, "")
+    stages.collect(json.loads(sweep.json), json.loads(sweep.runs_json), sweep.mark, sweep.path)
     return open_sweep(sweep.path)
 
 

@@ -12,6 +12,7 @@ from relative_stability.datasets import DATA, SOURCES
 from relative_stability.datasets.transforms import CHANGES
 from relative_stability.figures import KINDS
 from relative_stability.jobs.observables import OBSERVABLES
+from relative_stability.jobs.resources import estimated
 from relative_stability.nets import ARCHITECTURES
 from relative_stability.perturbations import FAMILIES
 from relative_stability.perturbations.diffeomorphism import MODES
@@ -330,8 +331,8 @@ def test_a_deep_net_follows_a_flow_by_the_options_of_its_sweep(schema):
     config["sweeps"]["linear"]["nets"] = ["one_hidden", "deep"]
     grid = build_grid(config, schema)
     assert {m.run.training["optimizer"] for m in grid.sweeps[0].measurements} == {"gradient_flow"}
-    needs = [grid.needs(m.run.digest) for m in grid.sweeps[0].measurements]
-    assert all(n.runtime >= 10 and n.mem_mb >= 700 for n in needs)
+    costs = [estimated(m.run, "cpu") for m in grid.sweeps[0].measurements]
+    assert all(cost.runtime() >= 10 and cost.mem_mb() >= 700 for cost in costs)
 
 
 def test_schema_and_code_name_the_same_things(schema):

@@ -67,7 +67,7 @@ def test_a_broken_result_is_named_with_the_rule_that_remakes_it(finished):
     kept = sweep.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     try:
-        result = finished.snakemake("--forcerun", "collect", "--", "results/sweeps/default.nc")
+        result = finished.snakemake("results/sweeps/default.nc", "--forcerun", "collect")
     finally:
         path.write_bytes(whole)
         os.utime(path, (times.st_atime, times.st_mtime))

@@ -91,7 +91,7 @@ def test_a_run_that_fails_holds_up_no_other_and_is_all_that_is_tried_again(singl
 def test_what_is_forced_is_trained_anew_by_jobs_of_its_own(single):
     project, _ = single
     before = {path: path.stat().st_mtime_ns for path in project.path.glob("results/training/**/*.nc")}
-    assert project.jobs(CONFIG, "--forcerun", "train") >= {"train": 6, "measure": 8, "collect": 2}.items()
+    assert project.jobs(CONFIG, "--forcerun", "train").items() >= {"train": 6, "measure": 8, "collect": 2}.items()
     said = said_of(project, "--until", "train", "--forcerun", "train")
     assert (count(said, "pack"), count(said, "train"), count(said, "measure")) == (0, 6, 0)
     assert all(path.stat().st_mtime_ns > time for path, time in before.items())

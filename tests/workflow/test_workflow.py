@@ -26,7 +26,7 @@ def project(tmp_path_factory):
 def test_plain_snakemake_plans_the_embedded_default(project):
     jobs = project.jobs(config=None)
     assert jobs == {
-        "prepare": 2, "pack": 9, "train": 4, "measure": 8, "collect": 6, "figure": 16, "animation": 1, "check_claims": 1,
+        "prepare": 2, "pack": 10, "train": 2, "measure": 4, "collect": 6, "figure": 16, "animation": 1, "check_claims": 1,
     }  # fmt: skip
     jobs = project.jobs(None, "--config", "pack_minutes=0")
     assert (jobs["train"], jobs["measure"]) == (12 + 2 * 6, 12 + 2 * 3 + 3 * 3 + 4 * 6)
@@ -130,7 +130,7 @@ def test_planning_imports_no_torch():
 
 @pytest.mark.parametrize("stage", ["train", "measure"])
 def test_training_and_measuring_load_only_what_they_use(tmp_path, stage):
-    """Imports are most of a small job: no torchvision, seaborn, scikit-learn, pandas or torch compiler."""
+    """Imports are most of a small job: no torchvision, seaborn, scikit-learn or torch compiler."""
     code = f"""
 import json
 from relative_stability import datasets
@@ -152,15 +152,5 @@ if "{stage}" == "measure":
 """
     loaded = modules_after(code)
     assert "torch" in loaded and "netCDF4" in loaded
-    heavy = {
-        "torchvision",
-        "seaborn",
-        "sklearn",
-        "matplotlib",
-        "pandas",
-        "xarray",
-        "scipy",
-        "snakemake",
-        "torch._dynamo",
-    }
+    heavy = {"torchvision", "seaborn", "sklearn", "matplotlib", "snakemake", "torch._dynamo"}
     assert not heavy & loaded

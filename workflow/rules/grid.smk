@@ -43,6 +43,11 @@ def newer(result):
         raise WorkflowError(str(error)) from None
 
 
+def estimated(wildcards):
+    """Time and memory of a run or a measurement."""
+    return resources.estimated(grid.find(wildcards.digest), grid.device)
+
+
 def timeless(files):
     """The age of these inputs means nothing, as their names have digests; but where training or measuring is forced."""
     return files if own_jobs(workflow.dag_settings) else ancient(files)

@@ -8,11 +8,6 @@ if not workflow.is_main_process:
     workflow.register_resource("turn", 1)
 
 
-def estimated(wildcards):
-    """Time and memory of a run or a measurement."""
-    return resources.estimated(grid.find(wildcards.digest), grid.device)
-
-
 rule train:
     """Train one net on P samples of a dataset, for a range of seeds."""
     input:

@@ -143,9 +143,10 @@ class _Run:
 
         # What is the same for every net, such as the displacement in pixels, is a coordinate.
         found: xr.Dataset = xr.combine_nested(
-            nested(()), outer, data_vars="all", coords="minimal", compat="override", join="exact"
-        )
-        return found.assign({**self.members, **axis}).reset_coords()
+            nested(()), outer, data_vars="all", coords="minimal", compat="override", join="exact",
+            combine_attrs="override",
+        )  # fmt: skip
+        return found.transpose(*outer, ...).assign({**self.members, **axis}).reset_coords()
 
     def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> xr.Dataset:
         """D, G, R of one net, or NaN where there is none."""

@@ -215,7 +215,7 @@ def measure(
 
     Returns a Dataset with D, G, R, dimensions (cut, displacement) or the magnitude's own. Their intervals come from
     resampling the images `bootstrap` times: they say how much other test images would move the numbers of this net,
-    and not how much other nets differ; for that, a sweep has R_over_seeds (see `collection`).
+    and not how much other nets differ; for that, a sweep has R_over_seeds (see `analysis.collect`).
     Warns about magnitudes outside the useful range. Raises InputError for settings that cannot be drawn and for
     activations that are not finite. Source: Petrini et al. 2021, arXiv 2105.02468, eqs. 6 to 8.
 
