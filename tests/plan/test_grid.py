@@ -8,6 +8,7 @@ from relative_stability.plan import digests
 from relative_stability.plan.grid import build_grid
 from relative_stability.plan.seeds import parse_seeds
 from tests.plan.test_config import BASE, changed
+from tests.plan.test_stage_code import forget
 
 
 @pytest.fixture
@@ -121,9 +122,9 @@ def test_source_digest_sees_meaning_and_not_comments(tmp_path, monkeypatch):
         "def f(x):\n    return x + 2\n",
     ):
         (tmp_path / "module.py").write_text(text)
-        digests.source_digest.cache_clear()
+        forget()
         found.append(digests.source_digest("module"))
-    digests.source_digest.cache_clear()
+    forget()
     assert found[0] == found[1] != found[2]
 
 

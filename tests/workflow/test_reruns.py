@@ -65,6 +65,14 @@ def test_an_edit_of_the_code_reruns_what_it_means(finished, file, old, new, expe
         assert finished.jobs() == expected
 
 
+def test_results_of_other_code_of_the_same_version_are_kept_and_spoken_of(finished):
+    said = "results of train were made by other code of its version"
+    assert said not in finished.dry_run().stdout
+    with finished.edited("src/relative_stability/training/optimizer.py", "beta2=0.999", "beta2=0.99"):
+        ran = finished.dry_run()
+    assert "Nothing to be done" in ran.stdout and ran.stdout.count(said) == 1
+
+
 def test_touched_files_rerun_nothing(finished):
     for pattern in (
         "workflow/scripts/*.py",

@@ -17,7 +17,7 @@ try:
     grid = read_grid(given.configfiles, schema, given.config_args or (), sys.argv)
 except InputError as error:
     raise WorkflowError(str(error)) from None
-for sentence in grid.warnings:
+for sentence in grid.notices if workflow.is_main_process else grid.warnings:
     logger.warning(f"Warning: {sentence}")
 # Snakemake's settings are there once it lays out its jobs, which is when these are asked.
 packs = Packs(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from relative_stability.cli import estimate, measure, publish, status
+from relative_stability.cli import confirm, estimate, measure, publish, status
 from relative_stability.cli.configs import add_configs, grids
 from relative_stability.core.errors import InputError
 
@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prune.add_argument("--results", type=Path, default=Path("results"))
     prune.add_argument("--delete", action="store_true", help="delete what is listed")
     prune.set_defaults(run=_prune)
+    confirm.add_parser(verbs)
     estimate.add_parser(verbs)
     measure.add_parser(verbs)
     publish.add_parser(verbs)

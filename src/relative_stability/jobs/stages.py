@@ -15,10 +15,11 @@ from relative_stability.core.errors import InputError
 from relative_stability.core.logs import STOPPED, job_log, log
 from relative_stability.core.provenance import hardware, software
 from relative_stability.core.store import as_json, expect, write_dataset, write_text
-from relative_stability.plan.digests import source_digest
+from relative_stability.plan.digests import STAGES, source_digest, stage_digest
 from relative_stability.plan.marks import digest_in, making
 from relative_stability.plan.runs import benchmark
 from relative_stability.plan.runs import digest as digest_of
+from relative_stability.plan.stage_code import stage_of
 from relative_stability.training.lock import clear_unless_held
 
 Request = Mapping[str, Any]
@@ -27,6 +28,8 @@ ANEW = "RELATIVE_STABILITY_ANEW"  # where this is set, to seconds of the epoch, 
 
 def made_by(request: Request, digest: str, started: float | None = None) -> dict[str, str | float]:
     made = {"stage": request["stage"], "digest": digest, "request": as_json(request), **software()}
+    if (stage := stage_of(request)) in STAGES:  # figures and claims have the digest of their code in their request
+        made["code"] = stage_digest(stage)
     return made if started is None else {**made, "wall_time_s": round(time.monotonic() - started, 3)}
 
 

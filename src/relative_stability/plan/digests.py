@@ -5,24 +5,28 @@ A stage's number joins the digest of everything that it makes, and of what is ma
 costs a training. `flow` is `train` for gradient flows. Figures and claims have none: they are cheap, and are redrawn
 whenever their code changes.
 
-The digest of sources is moved by their meaning alone: comments, docstrings and layout are left out.
+The digest of sources is moved by their meaning alone: comments, docstrings, layout and types are left out. Those of a
+stage are found by following imports; where they change, a test asks for a new number or for a word that results do not
+change (`stage_code`).
 """
 
 import ast
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+PACKAGE = "relative_stability"
+FIRST = {
+    "prepare": ["datasets", "datasets/prepared"],
+    "train": ["training/run"],
+    "flow": ["training/gradient_flow/run"],
+    "measure": ["jobs/observables"],
+    "collect": ["analysis/collect"],
+}
+# What says how it goes, and who may train, and enters no number.
+UNCOUNTED = {"core/errors", "core/logs", "core/provenance", "training/lock", "training/progress"}
 STAGES = {"prepare": 1, "train": 3, "flow": 4, "measure": 2, "collect": 4}
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
 
 
 @cache
@@ -39,6 +43,63 @@ def source_digest(*names: str, suffixes: tuple[str, ...] = (".py",)) -> str:
     return sha256(text.encode()).hexdigest()[:10]
 
 
+@cache
+def stage_digest(stage: str) -> str:
+    """Ten hexadecimal digits for what a stage of STAGES is made with: its first modules, and all that these import."""
+    found, left = set[str](), list(FIRST[stage])
+    while left:
+        if (name := left.pop()) not in found and name not in UNCOUNTED:
+            found.add(name)
+            left += _imported(_file(name))
+    text = "\n".join(f"{name} {_meaning(_file(name))}" for name in sorted(found))
+    return sha256(text.encode()).hexdigest()[:10]
+
+
+def _file(name: str) -> Path:
+    """Of a module of this package, or of a folder."""
+    path = Path(__file__).parents[1] / name
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@cache
+def _imported(file: Path) -> list[str]:
+    """Modules of this package that a module imports, in functions too; of a registry, which imports by name, all."""
+    root, names = Path(__file__).parents[1], []
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}."):
+            place = str(node.module).removeprefix(f"{PACKAGE}.").replace(".", "/")
+            below = {alias.name: f"{place}/{alias.name}" for alias in node.names}
+            names += [found if _file(found).is_file() else place for found in below.values()]
+        elif isinstance(node, ast.Name) and node.id == "import_module" and file.name == "__init__.py":
+            names += [str(other.relative_to(root).with_suffix("")) for other in file.parent.glob("[!_]*.py")]
+    return names
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    """A module without docstrings, and without what is imported for types alone."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node, clean=False
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    return tree
+
+
+@cache
 def _meaning(file: Path) -> str:
-    text = file.read_text(encoding="utf-8")
-    return ast.dump(_without_docstrings(ast.parse(text))) if file.suffix == ".py" else text
+    return _written(_tree(file)) if file.suffix == ".py" else file.read_text(encoding="utf-8")
+
+
+def _written(node: Any) -> str:
+    """A tree as text, which `ast.dump` would write otherwise for every version of Python."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_written, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = (f"{name}={_written(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
+    return f"{type(node).__name__}({','.join(fields)})"

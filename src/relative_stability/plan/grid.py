@@ -17,10 +17,12 @@ from relative_stability.datasets import SOURCES, Facts, data_root, facts
 from relative_stability.perturbations import DISPLACING, GEOMETRIC
 from relative_stability.plan import checks
 from relative_stability.plan.config import Schema, check_config, merged
+from relative_stability.plan.digests import STAGES
 from relative_stability.plan.files import named, read_layers
 from relative_stability.plan.outputs import Claims, Explorer, Figure, Report, Sweep
 from relative_stability.plan.runs import Dataset, Measurement, Run, training_folder
 from relative_stability.plan.seeds import parse_seeds, seed_blocks, seed_ranges, written
+from relative_stability.plan.stage_code import notices, stage_of
 
 FLOW = "gradient_flow"
 OF_FLOW_ALONE = ("tolerance", "first_time", "max_time")
@@ -74,6 +76,19 @@ class Grid:
     def published(self) -> list[Sweep | Figure | Claims]:
         """All that is shown in the end, under names without digests."""
         return [*self.sweeps, *self.figures, self.claims]
+
+    @property
+    def notices(self) -> list[str]:
+        """Warnings, and what results in use say of the code that made them."""
+        measurements = [m for sweep in self.sweeps for m in sweep.measurements]
+        runs = {m.run.curves: m.run for m in measurements}
+        in_use: dict[str, list[str]] = {stage: [] for stage in STAGES}
+        in_use["prepare"] = list({run.dataset.path for run in runs.values()})
+        for path, run in runs.items():
+            in_use[stage_of(run.request)].append(path)
+        in_use["measure"] = list({m.path for m in measurements})
+        in_use["collect"] = [sweep.path for sweep in self.sweeps]
+        return [*self.warnings, *notices(in_use)]
 
     def find(self, digest: str) -> Any:
         """The dataset, run or measurement with this digest. Raises InputError where this config has none."""
