@@ -4,7 +4,7 @@ A stem made for photographs divides the side by four or more at once. Here the f
 (ConvNeXt and ViT, which have no other reduction, take patches of 2, and 4 or 8), poolings of a stem of 7×7 are left
 out, and what follows is torchvision's own, initialised by its own rules. `width` multiplies every number of channels.
 
-Stages that are left out are empty Sequentials, which `layers.blocks` passes over.
+Stages that are left out are empty Sequentials, which `activations.blocks` passes over.
 """
 
 from functools import partial

@@ -205,11 +205,11 @@ def measure(
     estimator: "mean", the definition; "median", per output component the median over images; "both" or a list, from
     one set of passes, as a dimension `estimator`. noise_matching: "mean" gives every image noise of the norm
     ⟨‖τx−x‖⟩, "image" each image noise of its own ‖τx−x‖; "auto" is "mean" for means and "image" for medians.
-    layers: None for the output, or "blocks", "all", names and patterns such as "layer?.*" (see `layers.pick_layers`),
+    layers: None for the output, or "blocks", "all", names and patterns such as "layer?.*" (`activations.pick_layers`),
     as a dimension `layer` with the order of execution as its coordinate `depth`.
 
     seed: two nets measured with one seed see the same perturbed images, on every device and for every batch size.
-    batch_norm: "auto", "batch", "clean" or "running" (see `modes.statistics_rule`). mixed_precision: bfloat16 autocast
+    batch_norm: "auto", "batch", "clean" or "running" (see `statistics_rule`). mixed_precision: bfloat16 autocast
     and TF32; off for reference numbers. draws: perturbations for each image. progress: called with the passes done
     and their number. Memory is that of one batch; medians need the changes of all images in every layer asked for.
 
