@@ -164,17 +164,17 @@ def test_a_full_disk_costs_a_checkpoint_and_no_training(monkeypatch, tmp_path, c
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_signals_ask_and_a_second_interrupt_leaves_at_once(tmp_path, number):
     checkpoints, before = side(tmp_path), signal.getsignal(number)
-    with checkpoints.listening():
-        checkpoints.heed()
+    with checkpoints.catching_signals():
+        checkpoints.check_stopped()
         os.kill(os.getpid(), number)
         with pytest.raises(Stopped, match=number.name):
-            checkpoints.heed()
+            checkpoints.check_stopped()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(number) == before
 
 
-def test_a_signal_is_heeded_in_the_middle_of_an_evaluation(monkeypatch, tmp_path):
+def test_a_signal_is_noticed_in_the_middle_of_an_evaluation(monkeypatch, tmp_path):
     checkpoints, fetch = side(tmp_path), run.Pool.fetch
     batches = []
 
@@ -197,7 +197,7 @@ def test_outside_the_main_thread_signals_stay_as_they_are(tmp_path):
     done = []
 
     def work():
-        with side(tmp_path).listening():
+        with side(tmp_path).catching_signals():
             done.append(True)
 
     thread = threading.Thread(target=work)

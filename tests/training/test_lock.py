@@ -60,11 +60,11 @@ def test_a_holder_on_another_machine_is_waited_for_until_it_gives_no_sign(disk, 
 def test_a_holder_that_gives_signs_of_life_is_waited_for(disk, tmp_path):
     path, started = held_by(tmp_path), time.monotonic()
 
-    def heed():
+    def check_stopped():
         if time.monotonic() - started < 2:
             os.utime(path)
 
-    with locked(tmp_path, heed, **FAST):
+    with locked(tmp_path, check_stopped, **FAST):
         assert time.monotonic() - started > 2.5
 
 
@@ -104,13 +104,13 @@ def test_the_last_of_two_that_take_a_dead_holders_lock_has_it(monkeypatch, tmp_p
         assert holder(tmp_path)["pid"] == str(os.getpid())
 
 
-def test_waiting_heeds(tmp_path):
+def test_waiting_can_be_stopped(tmp_path):
     held_by(tmp_path)
 
     def stop():
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), locked(tmp_path, heed=stop, **FAST):
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path, check_stopped=stop, **FAST):
         pass
 
 

@@ -86,7 +86,7 @@ def train(
 
     where, execution = _device(device, threads), Execution(**engine)
     side = Checkpoints(Path(checkpoints), digest, execution.checkpoint_minutes)
-    with side.listening(), locked(side.folder, side.heed) as waited:
+    with side.catching_signals(), locked(side.folder, side.check_stopped) as waited:
         started = time.monotonic()
         if waited and _taken((curves, weights), digest):
             side.clear()

@@ -32,7 +32,7 @@ class Checkpoints:
         self.saved = time.monotonic()
         self.asked = ""  # name of the signal that asked to leave
 
-    def heed(self) -> None:
+    def check_stopped(self) -> None:
         """Raise Stopped where a signal has asked to leave."""
         if self.asked:
             raise Stopped(self.asked)
@@ -90,7 +90,7 @@ class Checkpoints:
         return self.folder / f"{group}.safetensors"
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def catching_signals(self) -> Iterator[None]:
         """Inside the block, signals ask to leave at the next good moment; a second Ctrl-C leaves at once."""
 
         def ask(number: int, frame: FrameType | None) -> None:

@@ -33,8 +33,8 @@ class Training:
     """The training of one group of seeds, a step at a time.
 
     members: the nets, initialised; options: those of training. batch_norm, dropout: whether the nets have them: no
-    batch is then cut when memory is short, as they would notice. heed: called between any two pieces of work; what it
-    raises leaves a state that `tensors` can save.
+    batch is then cut when memory is short, as they would notice. check_stopped: called between any two pieces of
+    work; what it raises leaves a state that `tensors` can save.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Training:
         seeds: Sequence[int],
         batch_norm: bool = False,
         dropout: bool = False,
-        heed: Callable[[], None] = lambda: None,
+        check_stopped: Callable[[], None] = lambda: None,
     ) -> None:
         self.members, self.pool, self.P, self.seeds = members, pool, P, list(seeds)
-        self.batch_norm, self.dropout, self.heed = batch_norm, dropout, heed
+        self.batch_norm, self.dropout, self.check_stopped = batch_norm, dropout, check_stopped
         self.schedule = Schedule(options, P)
         self.objective = Objective(options["loss"], options["alpha"], options.get("label_smoothing", 0.0))
         self.precision = options.get("precision", "float32")
@@ -81,7 +81,7 @@ class Training:
 
     def advance(self) -> None:
         """Do what comes next: record what is due after the steps so far, or take one more."""
-        self.heed()
+        self.check_stopped()
         if self.observed < self.taken:
             self._observe()
             self.observed = self.taken
@@ -198,7 +198,7 @@ class Training:
         outputs = []
         with self.members.evaluating(), numerics("float32", self.pool.device):
             for part in indices.split(EVALUATION_BATCH, dim=1):
-                self.heed()
+                self.check_stopped()
                 images = self.pool.fetch(part).expand(len(self.seeds), -1, -1, -1, -1)
                 outputs.append(self.members.evaluate(images))
         return torch.cat(outputs, dim=1)

@@ -26,19 +26,19 @@ SETTLE = 2.0  # seconds after which two that removed a dead holder's lock at onc
 
 @contextmanager
 def locked(
-    folder: Path, heed: Callable[[], None] = lambda: None, dead: float = DEAD, poll: float = 1.0
+    folder: Path, check_stopped: Callable[[], None] = lambda: None, dead: float = DEAD, poll: float = 1.0
 ) -> Iterator[bool]:
     """Hold the lock of a side folder inside the block; waits while another living process holds it.
 
-    Yields whether it had to wait: what the other was to make may be there by now. heed: called while waiting, may
-    raise. Raises InputError where the folder cannot be written to.
+    Yields whether it had to wait: what the other was to make may be there by now. check_stopped: called while waiting,
+    may raise. Raises InputError where the folder cannot be written to.
     """
     lock, waited, sign, since = _lease(folder, dead), False, (0, 0), time.monotonic()
     while not _take(lock):
         if not waited:
             log.warning("waits: this run is being trained by %s", _described(lock))
             waited = True
-        heed()
+        check_stopped()
         time.sleep(poll)
         # Where a disk cannot exchange two names, as NFS, filelock leaves a dead holder's lock to us.
         if (now := _sign(lock)) != sign:

@@ -166,11 +166,11 @@ class _Run:
 
     def _trained(self, seeds: range, saved: tuple[Weights, dict[str, Any]] | None) -> _Part:
         dropout = self.architecture.dropout
-        heed = (lambda: None) if self.checkpoints is None else self.checkpoints.heed
+        check_stopped = (lambda: None) if self.checkpoints is None else self.checkpoints.check_stopped
         with seeded_globally(seeds[0], "dropout", device=self.device) if dropout else nullcontext():
             training = Training(
                 self._members(seeds), self.pool, self.P, self.options, seeds,
-                batch_norm=self.architecture.batch_norm, dropout=dropout, heed=heed,
+                batch_norm=self.architecture.batch_norm, dropout=dropout, check_stopped=check_stopped,
             )  # fmt: skip
             before = {"train_time_s": 0.0, "restarts": 0}
             if saved is not None:

@@ -124,11 +124,11 @@ class Interrupted(Checkpoints):
 
     calls = 60
 
-    def heed(self):
+    def check_stopped(self):
         self.calls -= 1
         if self.calls == 0:
             self.asked = "SIGTERM"
-        super().heed()
+        super().check_stopped()
 
 
 @pytest.mark.parametrize("how", ["alone", "together"])

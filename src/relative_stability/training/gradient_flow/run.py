@@ -103,7 +103,7 @@ class _Group:
         try:
             while len(active := (self.due < len(self.times)).nonzero().flatten()):
                 if self.checkpoints is not None:
-                    self.checkpoints.heed()
+                    self.checkpoints.check_stopped()
                 self._advance(active)
                 self.spent = before + time.monotonic() - started
                 if self.checkpoints is not None and self.checkpoints.due:
