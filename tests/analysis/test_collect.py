@@ -64,14 +64,15 @@ def collect(sweep, anew=False):
 @pytest.fixture
 def opened(monkeypatch):
     """Names of the files that are read from now on."""
-    names, real = [], netCDF4.Dataset
+    names = []
 
-    def spied(path, mode="r", **options):
-        if mode == "r":
-            names.append(os.path.relpath(path))
-        return real(path, mode, **options)
+    class Spied(netCDF4.Dataset):
+        def __init__(self, path, mode="r", **options):
+            if mode == "r":
+                names.append(os.path.relpath(path))
+            super().__init__(path, mode, **options)
 
-    monkeypatch.setattr(netCDF4, "Dataset", spied)
+    monkeypatch.setattr(netCDF4, "Dataset", Spied)
     return names
 
 
