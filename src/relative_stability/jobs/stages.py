@@ -229,23 +229,22 @@ def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out:
         return part
 
     runs = [{**run, "seeds": parse_seeds(run["seeds"])} for run in runs]
-    parts, kinds = _known(out, request, runs)
-    new = [run for run in runs if run["place"] not in kinds]
-    log.info("%d runs, of which %d are read and the others taken from the former file", len(runs), len(new))
-    order = {axis: list(dict.fromkeys(run[axis] for run in runs)) for axis in ("dataset", "net")}
-    sweep = collect.combine(chain(parts, map(read, new)), order)
-    # Versions and commits are those of the runs, which may have been made long before.
-    ordered = {run["place"]: kinds[run["place"]] for run in runs}
-    attributes = {
-        **made_by(request, digest_in(mark)),
-        **collect.attributes(ordered.values()),
-        "sweep": request["sweep"],
-    }
-    attributes |= {key: request[key] for key in ("missing", "planned") if key in request}
-    numbers = {kind: k for k, kind in enumerate(dict.fromkeys(ordered.values()))}
-    of = {place: numbers[kind] for place, kind in ordered.items()}
-    attributes["parts"] = as_json({"code": _code(), "kinds": list(numbers), "of": of})
-    with making(mark):
+    with making(mark):  # from here on: where this fails, Snakemake puts the former file back as if it were new
+        parts, kinds = _known(out, request, runs)
+        new = [run for run in runs if run["place"] not in kinds]
+        log.info("%d runs, of which %d are read and the others taken from the former file", len(runs), len(new))
+        order = {axis: list(dict.fromkeys(run[axis] for run in runs)) for axis in ("dataset", "net")}
+        sweep = collect.combine(chain(parts, map(read, new)), order)
+        ordered = {run["place"]: kinds[run["place"]] for run in runs}
+        numbers = {kind: k for k, kind in enumerate(dict.fromkeys(ordered.values()))}
+        attributes = {
+            **made_by(request, digest_in(mark)),
+            **collect.attributes(numbers),  # versions and commits of the runs, which may have been made long before
+            "sweep": request["sweep"],
+            **{key: request[key] for key in ("missing", "planned") if key in request},
+        }
+        of = {place: numbers[kind] for place, kind in ordered.items()}
+        attributes["parts"] = as_json({"code": _code(), "kinds": list(numbers), "of": of})
         write_dataset(out, sweep.assign_attrs(attributes))
 
 
