@@ -149,6 +149,48 @@ def test_poor_sweeps_are_drawn_without_a_traceback_and_say_what_is_missing(kind,
     assert re.search(said, notes(figure)) or (poor, kind) in (("one_seed", "error_vs_R"), ("one_seed", "claims"))
 
 
+def named(sweep, names):
+    return sweep.assign_coords(net=names)
+
+
+ODD = {
+    "thirty_nets": lambda: made_up(nets=tuple(f"net{k}" for k in range(30)), sizes=(32, 128), seeds=2, inside=True),
+    "long_names": lambda: named(made_up(inside=True), ["a_name_of_thirty_characters_no1", "a_name_of_thirty_characters_no2"]),
+    "signs_in_names": lambda: named(made_up(inside=True), ["_$1 and $2", "50 % of $\\alpha{$ ^"]),
+    "one_net_one_P_one_seed": lambda: made_up(nets=("cnn",), sizes=(64,), seeds=1, inside=True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_sweeps_are_drawn_with_every_net_named_and_nothing_cut_off(odd, tmp_path):
+    sweep = ODD[odd]()
+    write_dataset(tmp_path / "sweep.nc", sweep)
+    for kind in ("stability_vs_P", "error_vs_R", "depth", "families"):
+        _, figure = draw(kind, [str(tmp_path / "sweep.nc")], size="column")
+        FigureCanvasAgg(figure)
+        assert overhang(figure) < 0.01, kind
+        assert all(str(net).replace("$", r"\$") in notes(figure) for net in sweep["net"].values), kind
+
+
+def test_test_errors_of_zero_are_counted_and_in_no_mean(tmp_path):
+    sweep = made_up(nets=("cnn",))
+    sweep["test_error"].loc[{"state": "trained", "P": 512}] = [[[0, 0.02, 0, 0]]]
+    write_dataset(tmp_path / "sweep.nc", sweep)
+    numbers, figure = draw("error_vs_P", [str(tmp_path / "sweep.nc")])
+    assert numbers["test_error_runs"].sel(P=512).item() == 1 and "is 0 in 3, which are in no mean" in notes(figure)
+    sweep["test_error"][:] = 0
+    write_dataset(tmp_path / "sweep.nc", sweep)
+    assert "no value above 0" in notes(draw("error_vs_P", [str(tmp_path / "sweep.nc")])[1])
+
+
+def test_no_letter_of_a_column_is_below_seven_points(sources):
+    for kind in ("stability_vs_P", "error_vs_R", "dynamics", "twins", "compression", "claims"):
+        _, figure = draw(kind, paths(kind, sources), size="column")
+        texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text.get_visible()]
+        assert min(text.get_fontsize() for text in texts) >= 7, kind
+        assert not any("^" in text.get_text() for text in texts), kind  # superscripts are smaller
+
+
 def test_a_linear_sweep_without_flows_is_drawn(sources):
     for kind in ("stability_vs_P", "stability_vs_displacement", "error_vs_P", "error_vs_R", "claims"):
         _, figure = draw(kind, [str(sources / "linear.nc")])
@@ -211,7 +253,7 @@ def test_exponents_stand_in_a_table_below(sources):
         words = [cell.get_text().get_text() for cell in table.get_celld().values()]
         for net in ("fc", "cnn"):
             value, low, high = numbers[f"{quantity}_exponent"].sel(net=net).squeeze().values
-            assert f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "\N{MINUS SIGN}") in words
+            assert f"{value:z.2f} [{low:z.2f}, {high:z.2f}]".replace("-", "\N{MINUS SIGN}") in words
     assert float(numbers["R_exponent"].sel(net="fc", of="value").item()) == pytest.approx(-0.5, abs=0.02)
 
 

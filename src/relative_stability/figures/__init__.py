@@ -3,6 +3,7 @@
 """
 
 import ast
+import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.animation import FuncAnimation
     from matplotlib.figure import Figure
+
+os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook sets what may not be installed here
 
 # kind: what it is drawn from, a sweep or several, its first dataset, the curves of its run at the largest P, or the net
 # of that run with its dataset

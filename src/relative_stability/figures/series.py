@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 QUANTITIES = ("D", "G", "R")
-P_LABEL = "training-set size $P$ (samples)"
+P_LABEL = "training samples $P$"
 GUIDE: dict[str, Any] = {"linestyle": (0, (3, 2)), "linewidth": 1}
 LABELLED = 12, 22  # more nets, or longer names, than can stand at the ends of lines are told apart in a legend
 
@@ -98,7 +98,7 @@ def exponents(values: xr.DataArray) -> xr.DataArray:
 def between(estimate: xr.DataArray) -> str:
     """A number along `of` and its interval, in words."""
     value, low, high = (estimate.sel(of=of).item() for of in ("value", "low", "high"))
-    words = f"{value:.2f}" + (f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "")
+    words = f"{value:z.2f}" + (f" [{low:z.2f}, {high:z.2f}]" if np.isfinite(low) else "")
     return words.replace("-", "\N{MINUS SIGN}") if np.isfinite(value) else "\N{EN DASH}"
 
 

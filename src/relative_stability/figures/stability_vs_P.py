@@ -42,9 +42,8 @@ def draw(numbers: xr.Dataset) -> "Figure":
             beta = numbers[f"{quantity}_exponent"]
             cells = axes.table(
                 [[series.between(beta.sel(dataset=dataset, net=net))] for dataset, net in pairs],
-                rowLabels=names if quantity == series.QUANTITIES[0] else None,
                 colLabels=[f"exponent of ${quantity}$ in $P$"],
-                bbox=[0, -0.36 - share, 1, share], edges="horizontal", cellLoc="center", rowLoc="right",
+                bbox=[0, -0.36 - share, 1, share], edges="horizontal", cellLoc="center",
             )  # fmt: skip
             cells.set_clip_on(False)
             cells.auto_set_font_size(False)
@@ -52,6 +51,10 @@ def draw(numbers: xr.Dataset) -> "Figure":
             for (row, _), cell in cells.get_celld().items():
                 cell.set(edgecolor="0.8", linewidth=0.6)
                 cell.get_text().set_color(styles[plain(pairs[row - 1][1])]["color"] if row else "0.15")
+        for row, ((_, net), name) in enumerate(zip(pairs, names, strict=True)):  # as texts, for which room is made
+            place = -0.36 - share * (row + 1.5) / (len(pairs) + 1)
+            grid.axes[-1, 0].text(-0.04, place, name, color=styles[plain(net)]["color"], size=size, ha="right",
+                                  va="center", transform=grid.axes[-1, 0].transAxes)  # fmt: skip
         grid.figure.set_figheight(grid.figure.get_figheight() + share * height)
         words = "\nexponents: least squares of logarithms, with 95 % intervals over seeds"
     # A table is as high as its panel, whose height is found step by step.
