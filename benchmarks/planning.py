@@ -21,7 +21,7 @@ from tests.workflow.project import Project, copy_project
 INSTANT = Path(__file__).parent / "snakemake_executor_plugin_instant"
 SUBMITTING = (
     *("--executor", "instant", "--jobs", "100", "--resources", "turn=1", "--max-status-checks-per-second", "100"),
-    *("--until", "measure", "--quiet", "all"),
+    *("--quiet", "all", "--until"),
 )
 MOST_SUBMITTED = 3000  # more take too long, as Snakemake waits for the disk after each job
 NETS, SIZES = ["fc", "lenet", "cnn"], list(range(8, 408, 8))
@@ -68,7 +68,7 @@ def measured(runs: int, packed: bool, folder: Path) -> list[object]:
     grid = read_grid([folder / "config/here.yaml"], Schema(folder / "workflow/schemas/config.schema.yaml"))
     planned = cost(project, "--dry-run", "--quiet", "all")
     cost(project, "--until", "prepare")
-    submitted = cost(project, *SUBMITTING) if runs <= MOST_SUBMITTED else None
+    submitted = cost(project, *SUBMITTING, "pack" if packed else "measure") if runs <= MOST_SUBMITTED else None
     for m in grid.sweeps[0].measurements:
         for path in [*m.run.files, *m.files]:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

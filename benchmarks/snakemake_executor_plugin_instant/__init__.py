@@ -18,7 +18,7 @@ class Executor(RemoteExecutor):
     def run_job(self, job):
         self.format_job_exec(job)  # as any executor does
         for one in getattr(job, "jobs", [job]):
-            for path in one.output:
+            for path in [*one.output, one.benchmark]:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 Path(path).touch()
         self.report_job_submission(SubmittedJobInfo(job, external_jobid=str(job.jobid)))

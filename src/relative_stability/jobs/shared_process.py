@@ -5,20 +5,23 @@ long such a process is to last by estimate; a run that is expected to last longe
 is the output of no rule, so Snakemake deletes none of it: those that need it wait for the pack's mark instead.
 """
 
+import gc
 import json
 import math
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from relative_stability.core.errors import InputError
+from relative_stability.core.logs import STOPPED, job_log, log
 from relative_stability.core.store import as_json, write_text
-from relative_stability.jobs import resources
+from relative_stability.jobs import resources, stages
 from relative_stability.plan.grid import Grid
-from relative_stability.plan.runs import RESULTS, Measurement, Request, Run, digest
+from relative_stability.plan.runs import RESULTS, Measurement, Request, Run, benchmark, digest
 from relative_stability.plan.seeds import parse_seeds
 
 FOLDER = f"{RESULTS}/.packs"
@@ -167,3 +170,51 @@ def own_jobs(settings: Any) -> bool:
     """Whether the command line names training or measuring, by Snakemake's own settings: each run then has its jobs."""
     named = {*settings.forcerun, *settings.until, *settings.omit_from}
     return settings.forceall or not named.isdisjoint({"train", "measure"})
+
+
+def train_and_measure(
+    tasks: Sequence[Mapping[str, Any]], device: str, threads: int, engine: Mapping[str, Any], data_root: str
+) -> None:
+    """The runs of a pack, in this process, one after another. Raises InputError at its end where some have failed.
+
+    tasks: for each run the arguments of `stages.train`, and those of `stages.measure` for whatever is measured, each
+    with its log. A run that fails says so there and holds up no other; a signal to leave ends them all.
+    """
+    failed, shared = 0, {"device": device, "threads": threads}
+    for number, task in enumerate(tasks, 1):
+        run = task["train"]
+        how = {**shared, "engine": engine, "data_root": data_root}
+        done = _logged(stages.train, {**run, **how}, run["curves"], run["weights"])
+        for one in task["measure"] if done else []:
+            done &= _logged(stages.measure, {**one, **shared}, one["out"])
+        log.info("%s: %s (%d of %d)", "done" if done else "failed", run["curves"], number, len(tasks))
+        failed += not done
+        _release()
+    if failed:
+        raise InputError(f"{failed} of {len(tasks)} runs failed; their own logs say why")
+
+
+def _release() -> None:
+    """Give back what a run has left in memory."""
+    gc.collect()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _logged(stage: Callable[..., None], arguments: Mapping[str, Any], *made: str) -> bool:
+    """Whether a stage went well, logged and timed where a job of its own would be. What is there needs none."""
+    if all(stages.whole(Path(path), arguments["digest"]) for path in made):
+        return True
+    rest, path, started = dict(arguments), arguments["log"], time.monotonic()
+    del rest["log"]
+    Path(path).unlink(missing_ok=True)
+    try:
+        with job_log(path, f"{stage.__name__} {made[0]}"):
+            stage(**rest)
+    except SystemExit as left:
+        if left.code == STOPPED:
+            raise
+        return False
+    write_text(benchmark(path), f"s\n{time.monotonic() - started:.4f}\n")
+    return True

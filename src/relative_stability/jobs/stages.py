@@ -1,23 +1,20 @@
 """One function a stage: files in, files out. The workflow's scripts call these and nothing else."""
 
-import gc
 import json
 import os
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from relative_stability.core.errors import InputError
-from relative_stability.core.logs import STOPPED, job_log, log
+from relative_stability.core.logs import log
 from relative_stability.core.provenance import hardware, software
 from relative_stability.core.store import as_json, expect, write_dataset, write_text
 from relative_stability.plan.digests import STAGES, source_digest, stage_digest
 from relative_stability.plan.marks import digest_in, making
-from relative_stability.plan.runs import benchmark
 from relative_stability.plan.runs import digest as digest_of
 from relative_stability.plan.stage_code import stage_of
 from relative_stability.training.lock import clear_unless_held
@@ -141,13 +138,14 @@ def measure(
 def _taken(paths: Sequence[str], digest: str) -> bool:
     """Whether results are there already, whole and of this digest, as another process has made them."""
     since = float(os.environ.get(ANEW, 0))
-    if not all(_whole(Path(path), digest) and Path(path).stat().st_mtime >= since for path in paths):
+    if not all(whole(Path(path), digest) and Path(path).stat().st_mtime >= since for path in paths):
         return False
     log.info("taken as another process has finished it")
     return True
 
 
-def _whole(path: Path, digest: str) -> bool:
+def whole(path: Path, digest: str) -> bool:
+    """Whether a result is there, complete and of this digest."""
     from relative_stability.core.store import open_dataset, tensor_attributes
 
     with suppress(InputError):
@@ -155,55 +153,6 @@ def _whole(path: Path, digest: str) -> bool:
             made = tensor_attributes(path) if path.suffix == ".safetensors" else open_dataset(path).attrs
             return made.get("digest") == digest
     return False
-
-
-def pack(
-    tasks: Sequence[Mapping[str, Any]], device: str, threads: int, engine: Mapping[str, Any], data_root: str
-) -> None:
-    """Small runs in one process, each trained and measured. Raises InputError at its end where some have failed.
-
-    tasks: for each run the arguments of `train`, and those of `measure` for whatever is measured, each with its log.
-    A run that fails says so there and holds up no other; a signal to leave ends them all.
-    """
-    failed, shared = 0, {"device": device, "threads": threads}
-    for number, task in enumerate(tasks, 1):
-        run = task["train"]
-        done = _logged(
-            train, {**run, **shared, "engine": engine, "data_root": data_root}, run["curves"], run["weights"]
-        )
-        for one in task["measure"] if done else []:
-            done &= _logged(measure, {**one, **shared}, one["out"])
-        log.info("%s: %s (%d of %d)", "done" if done else "failed", run["curves"], number, len(tasks))
-        failed += not done
-        _release()
-    if failed:
-        raise InputError(f"{failed} of {len(tasks)} runs failed; their own logs say why")
-
-
-def _release() -> None:
-    """Give back what a run has left in memory."""
-    gc.collect()
-    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-
-def _logged(stage: Callable[..., None], arguments: Mapping[str, Any], *made: str) -> bool:
-    """Whether a stage went well, logged and timed where a job of its own would be. What is there needs none."""
-    if all(_whole(Path(path), arguments["digest"]) for path in made):
-        return True
-    rest, path, started = dict(arguments), arguments["log"], time.monotonic()
-    del rest["log"]
-    Path(path).unlink(missing_ok=True)
-    try:
-        with job_log(path, f"{stage.__name__} {made[0]}"):
-            stage(**rest)
-    except SystemExit as left:
-        if left.code == STOPPED:
-            raise
-        return False
-    write_text(benchmark(path), f"s\n{time.monotonic() - started:.4f}\n")
-    return True
 
 
 def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out: str) -> None:
