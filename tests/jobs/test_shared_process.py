@@ -7,7 +7,7 @@ import yaml
 
 from relative_stability import InputError
 from relative_stability.jobs import resources
-from relative_stability.jobs.shared_process import MOST, Packs, own_jobs, packed
+from relative_stability.jobs.shared_process import MOST, Packs, forced, own_jobs, packed
 from relative_stability.plan.grid import build_grid
 from relative_stability.plan.runs import benchmark
 from tests.conftest import ROOT
@@ -118,19 +118,21 @@ def test_where_jobs_of_their_own_are_asked_for_nothing_is_packed(grid_of):
 
 
 @pytest.mark.parametrize(
-    ("named", "expected"),
+    ("named", "own", "anew"),
     [
-        ({}, False),
-        ({"forcerun": {"figure"}}, False),
-        ({"forcerun": {"train"}}, True),
-        ({"until": {"measure"}}, True),
-        ({"omit_from": {"train"}}, True),
-        ({"forceall": True}, True),
+        ({}, False, False),
+        ({"forcerun": {"figure"}}, False, False),
+        ({"forcerun": {"train"}}, True, True),
+        ({"until": {"measure"}}, True, False),
+        ({"omit_from": {"train"}}, True, False),
+        ({"forcetargets": True}, False, True),
+        ({"forceall": True}, True, True),
     ],
 )
-def test_the_command_line_may_ask_for_jobs_of_their_own(named, expected):
-    plain = {"forcerun": set(), "until": set(), "omit_from": set(), "forceall": False}
-    assert own_jobs(SimpleNamespace(**{**plain, **named})) is expected
+def test_the_command_line_may_ask_for_jobs_of_their_own_and_for_what_is_there(named, own, anew):
+    plain = {"forcerun": set(), "until": set(), "omit_from": set(), "forcetargets": False, "forceall": False}
+    settings = SimpleNamespace(**{**plain, **named})
+    assert (own_jobs(settings), forced(settings)) == (own, anew)
 
 
 def test_packing_changes_no_digest(grid_of):

@@ -1,11 +1,12 @@
 """Runs that share a process make what each makes by itself, and cost no job of their own."""
 
 import re
+import shutil
 
 import pytest
 import xarray as xr
 
-from tests.workflow.project import CONFIG, copy_project
+from tests.workflow.project import CONFIG, Project, copy_project
 
 pytestmark = pytest.mark.workflow
 SWEEPS = [f"results/sweeps/{name}.nc" for name in ("default", "linear")]
@@ -50,17 +51,18 @@ def test_packed_runs_have_logs_and_times_where_one_looks_for_them(finished):
     assert not (finished.path / "results/.packs").exists()
 
 
-def test_only_what_is_missing_is_made_again(finished):
+def test_only_what_is_missing_is_made_again(finished, tmp_path):
     """One measurement by its name; then, with the sweep gone too, by the pack that lacks it alone."""
-    (gone,) = finished.path.glob("results/stability/output/digits/fc/P16/*.nc")
-    name = str(gone.relative_to(finished.path))
-    times = {path: path.stat().st_mtime_ns for path in finished.path.glob("results/training/**/*.*")}
+    project = Project(shutil.copytree(finished.path, tmp_path / "project"))
+    (gone,) = project.path.glob("results/stability/output/digits/fc/P16/*.nc")
+    name = str(gone.relative_to(project.path))
+    times = {path: path.stat().st_mtime_ns for path in project.path.glob("results/training/**/*.*")}
     gone.unlink()
-    assert finished.jobs(CONFIG, name) == {"measure": 1}
-    sweep = finished.path / "results/sweeps/default.nc"
+    assert project.jobs(CONFIG, name) == {"measure": 1}
+    sweep = project.path / "results/sweeps/default.nc"
     whole = sweep.read_bytes()
     sweep.unlink()
-    said = said_of(finished, SWEEPS[0])
+    said = said_of(project, SWEEPS[0])
     assert (count(said, "pack"), count(said, "train"), count(said, "measure")) == (1, 0, 0)
     assert gone.exists() and times == {path: path.stat().st_mtime_ns for path in times}
     assert sweep.read_bytes() == whole

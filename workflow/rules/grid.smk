@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from relative_stability import InputError
 from relative_stability.jobs import hooks, resources
-from relative_stability.jobs.shared_process import Packs, own_jobs
+from relative_stability.jobs.shared_process import Packs, forced, own_jobs
 from relative_stability.plan.config import Schema
 from relative_stability.plan.grid import read_grid
 from relative_stability.plan.marks import Asked, is_made
@@ -49,8 +49,8 @@ def estimated(wildcards):
 
 
 def timeless(files):
-    """The age of these inputs means nothing, as their names have digests; but where training or measuring is forced."""
-    return files if own_jobs(workflow.dag_settings) else ancient(files)
+    """The age of these inputs means nothing, as their names have digests; but where results are forced."""
+    return files if forced(workflow.dag_settings) else ancient(files)
 
 
 def parts(result, files):
@@ -63,7 +63,7 @@ onstart:
     hooks.begin(
         packs,
         [file for job in workflow.dag.needrun_jobs() for file in job.input],
-        anew=own_jobs(workflow.dag_settings),
+        anew=forced(workflow.dag_settings),
     )
 
 

@@ -172,6 +172,11 @@ def own_jobs(settings: Any) -> bool:
     return settings.forceall or not named.isdisjoint({"train", "measure"})
 
 
+def forced(settings: Any) -> bool:
+    """Whether the command line asks for results, by rule or by name, that may be there already."""
+    return settings.forceall or settings.forcetargets or not {*settings.forcerun}.isdisjoint({"train", "measure"})
+
+
 def train_and_measure(
     tasks: Sequence[Mapping[str, Any]], device: str, threads: int, engine: Mapping[str, Any], data_root: str
 ) -> None:
