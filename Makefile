@@ -15,10 +15,10 @@ unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 # A test process for each core. Tests of a group (pytest.mark.xdist_group) share one.
 TESTS := pytest --numprocesses logical --dist loadgroup
 
-.PHONY: help figures test quick lint format bench dry status prune clean lock
+.PHONY: help figures test test-slurm quick lint format bench dry status prune clean lock
 
 help: ## list the verbs
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 # uv comes first, from the lock and with its hash; it then installs everything else in seconds.
 $(READY): requirements.txt pyproject.toml
@@ -37,10 +37,14 @@ figures: $(READY) ## set up, then make every figure and the claims from the embe
 	@echo "Figures: results/figures/*.png (and .pdf, with the numbers drawn in .nc)"
 	@echo "Claims:  results/claims.md (and results/claims.csv)"
 
-test: $(READY) ## set up, then run the whole test suite
-	$(TESTS)
+test: $(READY) ## set up, then run the test suite (ten minutes on 2 cores)
+	$(TESTS) -m "not slurm"
 
-quick: $(READY) ## the tests that start no Snakemake (some minutes)
+# They wait more than they compute, so all of them run at once.
+test-slurm: $(READY) ## what a cluster does to jobs, on a real SLURM that this starts (root; packages slurm-wlm and munge)
+	pytest --numprocesses 5 --dist loadgroup -m slurm tests/slurm
+
+quick: $(READY) ## the tests that start no Snakemake
 	$(TESTS) -m "not workflow"
 
 lint: $(READY) ## ruff, snakefmt, the order of imports and mypy; changes nothing

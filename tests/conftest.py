@@ -47,9 +47,8 @@ def finished(tmp_path_factory) -> Project:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long comes first; tests of a module, which share fixtures, run in one process; those of SLURM in one."""
+    """What takes long comes first; tests of a module, which share fixtures, run in one process."""
     items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
-            group = "slurm" if item.path.parent.name == "slurm" else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(group))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real SLURM on this one machine: two pretended nodes of 4 CPUs and 2 pretended GPUs each.
+# A real SLURM on this one machine: pretended nodes with pretended GPUs, in a partition for each use.
 #   tests/slurm/cluster.sh start     (as root, with Debian's slurm-wlm and munge installed)
 #   tests/slurm/cluster.sh start accounts      keeps accounts too, for sacct (with slurmdbd and MariaDB's two core packages)
 #   tests/slurm/cluster.sh stop      leaves the machine as it found it
@@ -44,7 +44,7 @@ start() {
     touch "$state/munged-is-ours"
   fi
   # A GPU is a device node of its own; any node will do.
-  for gpu in 0 1 2 3; do
+  for gpu in $(seq 0 17); do
     [ -e "$state/gpu$gpu" ] || mknod "$state/gpu$gpu" c 1 3
   done
   cat > "$etc/slurm.conf" <<CONF
@@ -73,21 +73,32 @@ SlurmctldPidFile=$state/slurmctld.pid
 SlurmdPidFile=$state/slurmd.%n.pid
 SlurmctldLogFile=$state/log/slurmctld.log
 SlurmdLogFile=$state/log/slurmd.%n.log
-NodeName=node[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[17001-17002] CPUs=4 RealMemory=16000 Gres=gpu:2
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+NodeName=node[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[17001-17002] CPUs=8 RealMemory=32000 Gres=gpu:4
+NodeName=node[3-7] NodeHostname=$host NodeAddr=127.0.0.1 Port=[17003-17007] CPUs=4 RealMemory=16000 Gres=gpu:2
+PartitionName=main Nodes=node[1-2] Default=YES MaxTime=INFINITE State=UP
+PartitionName=quiet Nodes=node[3-4] MaxTime=INFINITE State=UP
+PartitionName=unreliable Nodes=node[5-6] MaxTime=INFINITE State=UP
+PartitionName=drained Nodes=node7 MaxTime=INFINITE State=UP
 CONF
   cat > "$etc/gres.conf" <<CONF
 $mark
-NodeName=node1 Name=gpu File=$state/gpu[0-1]
-NodeName=node2 Name=gpu File=$state/gpu[2-3]
+NodeName=node1 Name=gpu File=$state/gpu[0-3]
+NodeName=node2 Name=gpu File=$state/gpu[4-7]
+NodeName=node3 Name=gpu File=$state/gpu[8-9]
+NodeName=node4 Name=gpu File=$state/gpu[10-11]
+NodeName=node5 Name=gpu File=$state/gpu[12-13]
+NodeName=node6 Name=gpu File=$state/gpu[14-15]
+NodeName=node7 Name=gpu File=$state/gpu[16-17]
 CONF
   [ "${1:-}" != accounts ] || keep_accounts
-  mkdir -p "$state/spool/controller" "$state/spool/node1" "$state/spool/node2"
+  mkdir -p "$state/spool/controller"
   slurmctld
-  slurmd -N node1
-  slurmd -N node2
+  for node in node1 node2 node3 node4 node5 node6 node7; do
+    mkdir -p "$state/spool/$node"
+    slurmd -N $node
+  done
   for _ in $(seq 60); do
-    [ "$(sinfo -h -t idle -o %D 2>/dev/null)" = 2 ] && { echo "SLURM runs: 2 nodes with 4 CPUs and 2 GPUs each"; return; }
+    [ "$(sinfo -h -N -t idle -o %N 2>/dev/null | wc -l)" = 7 ] && { echo "SLURM runs: 7 nodes"; return; }
     sleep 0.5
   done
   refuse "the nodes did not come up within 30 s; see $state/log"
@@ -125,7 +136,10 @@ SQL
 
 stop() {
   if ours "$etc/slurm.conf" && [ -e "$etc/slurm.conf" ]; then
-    scancel --user=root 2>/dev/null || true
+    # Jobs whose daemon is gone would go on.
+    if timeout 20 scancel --user=root 2>/dev/null; then
+      for _ in $(seq 40); do [ -z "$(squeue -h 2>/dev/null)" ] && break; sleep 0.25; done
+    fi
   fi
   for pid in "$state"/*.pid; do
     [ -e "$pid" ] && kill "$(cat "$pid")" 2>/dev/null || true

@@ -9,8 +9,12 @@ from pathlib import Path
 
 from tests.workflow.project import Project, copy_project
 
-# The first look at a job comes after 2 s and not 40, and questions follow at once.
+# The first look at a job comes after 2 s and not 40, and the next ones follow every 2 s and not after 10 s, 20 s, ...
 IMPATIENT = ("--slurm-init-seconds-before-status-checks", "2", "--max-status-checks-per-second", "1")
+OFTEN = """__definitions__:
+  - from snakemake_executor_plugin_slurm import Executor
+  - "Executor.next_seconds_between_status_checks = property(lambda self: 2, lambda self, seconds: None)"
+"""
 SMALL = """
 training: {steps: 60, evaluations: 2, batch_size: 16}
 nets: {fc: {depth: 2, width: 32}, fc2: {width: 32}, cnn: {width: 0.5}, lenet: {}}
@@ -35,10 +39,16 @@ def sweep(P: list[int], nets: str = "cnn", seeds: str = "0") -> str:
     return f"sweeps:\n  default: {{datasets: [digits], nets: [{nets}], P: {P}, seeds: [{seeds}]}}\n"
 
 
-def project_with(folder: Path, config: str) -> Project:
-    """A copy of the project with a config of its own."""
+def project_with(folder: Path, config: str, partition: str = "main") -> Project:
+    """A copy of the project with a config of its own, and the profile for a partition."""
     project = copy_project(folder)
     (folder / "config/here.yaml").write_text(config)
+    profile = folder / "slurm/profile.v9+.yaml"
+    text = profile.read_text()
+    for old, new in (("__definitions__:\n", OFTEN), ("# slurm_partition: gpu", f"slurm_partition: {partition}")):
+        assert old in text
+        text = text.replace(old, new)
+    profile.write_text(text)
     return project
 
 
@@ -57,32 +67,29 @@ def submitting(project: Project) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.kill()
             process.wait()
-            subprocess.run(["scancel", *(job["JobId"] for job in jobs() if job["WorkDir"] == str(project.path))])
+            subprocess.run(["scancel", *(job["JobId"] for job in jobs_of(project))])
 
 
-def jobs() -> list[dict[str, str]]:
-    """All jobs that SLURM remembers."""
+def jobs_of(project: Project, *states: str) -> list[dict[str, str]]:
+    """What SLURM remembers of the jobs of a project, in the order of their numbers: of those in some states, or of all."""
     said = subprocess.run(["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True).stdout
-    return [dict(re.findall(r"(\w+)=(\S+)", line)) for line in said.splitlines() if line.startswith("JobId=")]
+    jobs = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in said.splitlines() if line.startswith("JobId=")]
+    mine = [job for job in jobs if job["WorkDir"] == str(project.path) and (not states or job["JobState"] in states)]
+    return sorted(mine, key=lambda job: int(job["JobId"]))
 
 
-def last_job() -> int:
-    """The number of the last job so far."""
-    return max((int(job["JobId"]) for job in jobs()), default=0)
+def trained(jobs: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Those jobs that asked for a GPU."""
+    return [job for job in jobs if job.get("TresPerJob") == "gres:gpu:1"]
 
 
-def jobs_after(number: int) -> list[dict[str, str]]:
-    """Jobs that were submitted later."""
-    return [job for job in jobs() if int(job["JobId"]) > number]
-
-
-def until(true: Callable[[], object], process: subprocess.Popen[str] | None, seconds: float = 120) -> None:
+def until(true: Callable[[], object], process: subprocess.Popen[str] | None, seconds: float = 900) -> None:
     """Wait until something has come to pass, as long as a process, if one is meant, runs."""
     end = time.monotonic() + seconds
     while not true():
         assert process is None or process.poll() is None, "the process has ended"
         assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def scontrol(*arguments: str) -> None:

@@ -3,8 +3,11 @@
 import re
 import subprocess
 
+import pytest
+
 from tests.slurm.submitted import ALONE, SMALL, project_with, submitting, sweep, until
 
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 FIELDS = "JobID,State,ReqTRES,AllocCPUS,ElapsedRaw,TimelimitRaw"
 
 

@@ -6,7 +6,10 @@ import pytest
 
 from relative_stability.core.store import open_dataset
 from relative_stability.plan.grid import read_grid
-from tests.slurm.submitted import ALONE, SMALL, jobs_after, last_job, project_with, submit, submitting, sweep
+from tests.slurm.conftest import running
+from tests.slurm.submitted import ALONE, SMALL, jobs_of, project_with, submit, submitting, sweep, trained
+
+pytestmark = pytest.mark.workflow
 
 
 def said_by(result):
@@ -14,7 +17,7 @@ def said_by(result):
 
 
 @pytest.fixture(scope="module")
-def small(cluster, schema, tmp_path_factory):
+def small(schema, tmp_path_factory):
     """Four runs that are being submitted, of which one cannot work: a file lies where its checkpoints should be."""
     project = project_with(tmp_path_factory.mktemp("small") / "project", ALONE + SMALL + sweep([16, 32], "fc, cnn"))
     measurements = read_grid([project.path / "config/here.yaml"], schema).sweeps[0].measurements
@@ -22,24 +25,21 @@ def small(cluster, schema, tmp_path_factory):
     broken = project.path / run.checkpoints
     broken.parent.mkdir(parents=True)
     broken.write_text("a file where a folder should be")
-    with submitting(project) as process:
+    with running("plain"), submitting(project) as process:
         yield project, process, broken
 
 
-def jobs_of(project):
-    return [job for job in jobs_after(0) if job["WorkDir"] == str(project.path)]
-
-
-def test_forty_small_runs_share_few_jobs_and_end_with_the_numbers_of_a_local_run(small, tmp_path):
+@pytest.mark.slurm
+@pytest.mark.xdist_group("packs")
+def test_forty_small_runs_share_few_jobs_and_end_with_the_numbers_of_a_local_run(cluster, tmp_path):
     P = [8 * k for k in range(1, 11)]
     config = "pack_minutes: 5\n" + SMALL + sweep(P, "fc, fc2, cnn, lenet", "0-1")
-    here, there = project_with(tmp_path / "here", config), project_with(tmp_path / "there", config)
+    here, there = project_with(tmp_path / "here", config), project_with(tmp_path / "there", config, "quiet")
     result = submit(there)
     assert result.returncode == 0, said_by(result)
     jobs = jobs_of(there)
-    with_gpu = [job for job in jobs if job.get("TresPerJob") == "gres:gpu:1"]
-    assert len(with_gpu) == 2 and len(jobs) == 3, jobs  # packs of 32 runs and of 8; and the collection
-    assert {job["NodeList"] for job in with_gpu} == {"node1", "node2"}
+    assert len(trained(jobs)) == 2 and len(jobs) == 3, jobs  # packs of 32 runs and of 8; and the collection
+    assert {job["NodeList"] for job in trained(jobs)} == {"node3", "node4"}
     assert all(job["JobState"] == "COMPLETED" and job["NumCPUs"] == "1" for job in jobs)
     assert "40 done of 40 runs" in there.status("config/here.yaml")
     local = here.snakemake("results/sweeps/default.nc", config="config/here.yaml")
@@ -50,7 +50,7 @@ def test_forty_small_runs_share_few_jobs_and_end_with_the_numbers_of_a_local_run
 
 def test_one_run_that_always_fails_is_named_and_holds_up_no_other(small):
     project, process, _ = small
-    assert process.wait(timeout=300) != 0
+    assert process.wait(timeout=900) != 0
     jobs, said = jobs_of(project), (project.path / "said").read_text()
     assert sum(job["JobState"] == "FAILED" for job in jobs) == 3  # the attempts of the one
     assert sum(job["JobState"] == "COMPLETED" for job in jobs) == 3
@@ -66,21 +66,20 @@ def test_one_run_that_always_fails_is_named_and_holds_up_no_other(small):
 
 def test_a_P_added_afterwards_submits_its_own_jobs_alone(small):
     project, process, broken = small
-    process.wait(timeout=300)
+    process.wait(timeout=900)
     broken.unlink(missing_ok=True)
     (project.path / "config/here.yaml").write_text(ALONE + SMALL + sweep([16, 32, 64], "fc, cnn"))
-    before = last_job()
+    before = len(jobs_of(project))
     result = submit(project)
     assert result.returncode == 0, said_by(result)
-    jobs = jobs_after(before)
-    assert len(jobs) == 4 and all(
-        job["JobState"] == "COMPLETED" for job in jobs
-    )  # that of before, two more, collection
-    before = last_job()
-    assert "Nothing to be done" in said_by(submit(project)) and not jobs_after(before)
+    new = jobs_of(project)[before:]
+    assert len(new) == 4  # that of before, two more, collection
+    assert all(job["JobState"] == "COMPLETED" for job in new)
+    assert "Nothing to be done" in said_by(submit(project)) and len(jobs_of(project)) == before + 4
     assert "6 done of 6 runs" in project.status("config/here.yaml")
 
 
+@pytest.mark.xdist_group("refused")
 def test_what_sbatch_refuses_is_said_with_its_reason(cluster, tmp_path):
     project = project_with(tmp_path / "project", SMALL + sweep([16]))
     result = submit(project, "--default-resources", "slurm_partition=nowhere", "--retries", "0")

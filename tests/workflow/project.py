@@ -27,7 +27,7 @@ class Project:
 
     def snakemake(self, *arguments: str, config: str | None = CONFIG) -> subprocess.CompletedProcess[str]:
         """Run snakemake as a user does, with the environment's own commands and this copy's package."""
-        return subprocess.run(self.command(*arguments, config=config), capture_output=True, timeout=600, **self.own)
+        return subprocess.run(self.command(*arguments, config=config), capture_output=True, timeout=900, **self.own)
 
     def dry_run(self, *arguments: str, config: str | None = CONFIG) -> subprocess.CompletedProcess[str]:
         """The same with --dry-run, in a process that forks from one which has imported Snakemake, and not this package."""
