@@ -39,5 +39,5 @@ def test_a_group_asks_for_one_gpu_and_a_cancelled_job_is_tried_again(cluster_wit
     assert [job["AllocCPUS"] for job in jobs] == ["1", "1", "1"]
     assert [re.findall(r"gres/gpu=(\d+)", job["ReqTRES"]) for job in jobs] == [["1"], ["1"], []]
     assert len(list(project.path.glob("results/stability/*/**/*.nc"))) == 2
-    (report,) = project.path.glob("efficiency_report_*.csv")
+    (report,) = project.path.glob("results/logs/efficiency_report_*.csv")
     assert all(job["JobID"] in report.read_text() for job in jobs if job["State"] == "COMPLETED")
