@@ -12,8 +12,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A job is a process of its own: where a shell forbids bytecode, each compiles anew all that it imports, which takes longer
 # than the job.
 unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
-# A test process for each core. Tests of a group (pytest.mark.xdist_group) share one.
-TESTS := pytest --numprocesses logical --dist loadgroup
+# A test process for each core; tests of a file share one, and its fixtures.
+TESTS := pytest --dist loadfile --no-loadscope-reorder --numprocesses logical
 
 .PHONY: help figures test test-slurm quick lint format bench dry status prune clean lock
 
@@ -42,7 +42,7 @@ test: $(READY) ## set up, then run the test suite (ten minutes on 2 cores)
 
 # They wait more than they compute, so all of them run at once.
 test-slurm: $(READY) ## what a cluster does to jobs, on a real SLURM that this starts (root; packages slurm-wlm and munge)
-	pytest --numprocesses 5 --dist loadgroup -m slurm tests/slurm
+	$(TESTS) --numprocesses 6 -m slurm tests/slurm
 
 quick: $(READY) ## the tests that start no Snakemake
 	$(TESTS) -m "not workflow"

@@ -45,10 +45,6 @@ def finished(tmp_path_factory) -> Project:
     return Project(shutil.copytree(golden, tmp_path_factory.mktemp("finished") / "project"))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long comes first; tests of a module, which share fixtures, run in one process."""
+    """What takes long comes first, so that no process waits for another at the end."""
     items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))

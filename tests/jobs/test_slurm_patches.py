@@ -72,5 +72,5 @@ def test_why_a_group_failed_is_said(group, said, caplog):
     job = SimpleNamespace(is_group=lambda: group)
     message = "sbatch failed: invalid partition\n    sbatch call:\n        sbatch --wrap …"
     executor.Executor.report_job_error(fake, SimpleNamespace(job=job), msg=message)
-    assert reported == [message, job]
+    assert reported == ["sbatch failed: invalid partition", job]
     assert [record.getMessage() for record in caplog.records] == said

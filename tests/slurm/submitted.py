@@ -95,3 +95,25 @@ def until(true: Callable[[], object], process: subprocess.Popen[str] | None, sec
 def scontrol(*arguments: str) -> None:
     """What an administrator types."""
     subprocess.run(["scontrol", *arguments], check=True, timeout=60)
+
+
+def curves(project: Project) -> list[Path]:
+    """Results of trainings."""
+    return sorted(project.path.glob("results/training/**/*.nc"))
+
+
+def checkpoints(project: Project) -> set[Path]:
+    """Folders of trainings that have left something to go on from."""
+    return {path.parent for path in project.path.glob("results/checkpoints/*/*.safetensors")}
+
+
+def ended(project: Project, process: subprocess.Popen[str], seconds: float = 900) -> None:
+    """It ends well."""
+    code = process.wait(timeout=seconds)
+    assert code == 0, (project.path / "said").read_text()
+
+
+def log_of(project: Project, net: str, P: int) -> str:
+    """The log of a training."""
+    (log,) = project.path.glob(f"results/logs/training/digits/{net}/P{P}/*.log")
+    return log.read_text()

@@ -4,10 +4,9 @@ import re
 
 import pytest
 
-from relative_stability.core.store import open_dataset
 from relative_stability.plan.grid import read_grid
 from tests.slurm.conftest import running
-from tests.slurm.submitted import ALONE, SMALL, jobs_of, project_with, submit, submitting, sweep, trained
+from tests.slurm.submitted import ALONE, SMALL, jobs_of, project_with, submit, submitting, sweep
 
 pytestmark = pytest.mark.workflow
 
@@ -27,25 +26,6 @@ def small(schema, tmp_path_factory):
     broken.write_text("a file where a folder should be")
     with running("plain"), submitting(project) as process:
         yield project, process, broken
-
-
-@pytest.mark.slurm
-@pytest.mark.xdist_group("packs")
-def test_forty_small_runs_share_few_jobs_and_end_with_the_numbers_of_a_local_run(cluster, tmp_path):
-    P = [8 * k for k in range(1, 11)]
-    config = "pack_minutes: 5\n" + SMALL + sweep(P, "fc, fc2, cnn, lenet", "0-1")
-    here, there = project_with(tmp_path / "here", config), project_with(tmp_path / "there", config, "quiet")
-    result = submit(there)
-    assert result.returncode == 0, said_by(result)
-    jobs = jobs_of(there)
-    assert len(trained(jobs)) == 2 and len(jobs) == 3, jobs  # packs of 32 runs and of 8; and the collection
-    assert {job["NodeList"] for job in trained(jobs)} == {"node3", "node4"}
-    assert all(job["JobState"] == "COMPLETED" and job["NumCPUs"] == "1" for job in jobs)
-    assert "40 done of 40 runs" in there.status("config/here.yaml")
-    local = here.snakemake("results/sweeps/default.nc", config="config/here.yaml")
-    assert local.returncode == 0, said_by(local)
-    for one in here.path.glob("results/[st]*/**/*.nc"):
-        assert open_dataset(one).equals(open_dataset(there.path / one.relative_to(here.path)))
 
 
 def test_one_run_that_always_fails_is_named_and_holds_up_no_other(small):
@@ -79,7 +59,6 @@ def test_a_P_added_afterwards_submits_its_own_jobs_alone(small):
     assert "6 done of 6 runs" in project.status("config/here.yaml")
 
 
-@pytest.mark.xdist_group("refused")
 def test_what_sbatch_refuses_is_said_with_its_reason(cluster, tmp_path):
     project = project_with(tmp_path / "project", SMALL + sweep([16]))
     result = submit(project, "--default-resources", "slurm_partition=nowhere", "--retries", "0")

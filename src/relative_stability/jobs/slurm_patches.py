@@ -98,8 +98,9 @@ def _said_of_groups_too(report_job_error: Any) -> Any:
 
     @wraps(report_job_error)
     def patched(self: Any, job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
-        if msg and job_info.job.is_group():
-            self.logger.error(msg.partition("\n    sbatch call:")[0])
-        report_job_error(self, job_info, msg=msg, **kwargs)
+        reason = msg and msg.partition("\n    sbatch call:")[0]
+        if reason and job_info.job.is_group():
+            self.logger.error(reason)
+        report_job_error(self, job_info, msg=reason, **kwargs)
 
     return patched

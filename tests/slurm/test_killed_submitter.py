@@ -1,0 +1,65 @@
+"""Snakemake is killed while its jobs are in the queue."""
+
+import signal
+
+import pytest
+
+from relative_stability.core.store import read_attributes
+from tests.slurm.submitted import (
+    ALONE,
+    IMPATIENT,
+    SLOW,
+    SMALL,
+    checkpoints,
+    curves,
+    ended,
+    jobs_of,
+    log_of,
+    project_with,
+    scontrol,
+    submitting,
+    sweep,
+    trained,
+    until,
+)
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
+
+
+def test_a_submitter_that_was_killed_is_started_again(cluster, tmp_path):
+    """It submits what runs a second time: the second job waits for the first, and takes what that has made."""
+    project = project_with(tmp_path / "project", SLOW.replace("15000", "30000") + sweep([256]))
+    process = project.start("--profile", "slurm", *IMPATIENT, config="config/here.yaml")
+    until(lambda: checkpoints(project), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert project.snakemake("--unlock", config="config/here.yaml").returncode == 0
+    with submitting(project) as again:
+        ended(project, again)
+    assert [job["JobState"] for job in trained(jobs_of(project))] == ["COMPLETED", "COMPLETED"]
+    (path,) = curves(project)
+    assert read_attributes(path)["restarts"] == 0  # trained once, by the first job
+    said = log_of(project, "cnn", 256)
+    assert "waits: this run is being trained by process" in said and "taken as another process" in said
+    assert "1 done of 1 runs" in project.status("config/here.yaml")
+
+
+def test_a_job_left_over_from_a_killed_submitter_touches_nothing(cluster, tmp_path):
+    """Held back until another snakemake has made all of it, it starts late and finds everything whole."""
+    project = project_with(tmp_path / "project", ALONE + SMALL + sweep([64]), "drained")
+    scontrol("update", "nodename=node7", "state=drain", "reason=test")
+    process = project.start("--profile", "slurm", *IMPATIENT, config="config/here.yaml")
+    until(lambda: jobs_of(project), process)
+    (left,) = jobs_of(project)
+    scontrol("hold", left["JobId"])
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    scontrol("update", "nodename=node7", "state=resume")
+    assert project.snakemake("--unlock", config="config/here.yaml").returncode == 0
+    local = project.snakemake("results/sweeps/default.nc", config="config/here.yaml")
+    assert local.returncode == 0, local.stdout + local.stderr
+    made = {path: path.stat().st_mtime_ns for path in project.path.glob("results/[st]*/**/*.*")}
+    scontrol("release", left["JobId"])
+    until(lambda: jobs_of(project, "COMPLETED"), None)
+    assert len(made) == 4 and made == {path: path.stat().st_mtime_ns for path in made}
+    assert "taken as another process has finished it" in log_of(project, "cnn", 64)
