@@ -16,7 +16,7 @@ def test_forty_small_runs_share_few_jobs_and_end_with_the_numbers_of_a_local_run
     assert result.returncode == 0, result.stdout + result.stderr
     jobs = jobs_of(there)
     assert len(trained(jobs)) == 2 and len(jobs) == 3, jobs  # packs of 32 runs and of 8; and the collection
-    assert {job["NodeList"] for job in trained(jobs)} == {"node3", "node4"}
+    assert {job["NodeList"] for job in trained(jobs)} <= {"node3", "node4"}
     assert all(job["JobState"] == "COMPLETED" and job["NumCPUs"] == "1" for job in jobs)
     assert "40 done of 40 runs" in there.status("config/here.yaml")
     local = here.snakemake("results/sweeps/default.nc", config="config/here.yaml")
