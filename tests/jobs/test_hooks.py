@@ -46,12 +46,27 @@ def test_the_end_names_failures_with_their_logs(grid, capsys):
     with pytest.raises(SystemExit), job_log(measurement.log, "measure"):
         raise RuntimeError("the disk is on fire")
     capsys.readouterr()
-    end(grid, since)
+    end(packs_of(grid), since)
     said = capsys.readouterr().err
     assert said == (
         "\nFailed: 1. Each log has more.\n"
         f"measurement output/digits/fc/P16/seeds0-1: RuntimeError: the disk is on fire\n    {measurement.log}\n"
     )
+
+
+def test_runs_of_a_pack_that_did_not_start_are_named(grid, capsys):
+    """As where sbatch refuses its job, of which Snakemake leaves an empty log."""
+    since, (first, second) = time.time() - 1, grid.sweeps[0].measurements
+    Path(first.path).unlink()
+    packs = packs_of(grid)
+    (mark,) = packs.makers([first.path])
+    log = Path(f"results/logs/packs/pack.{Path(mark).name}.log")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    end(packs, since)
+    said = capsys.readouterr().err
+    assert "Failed: 1." in said and first.log in said and "did not start" in said
+    assert not Path(second.log).exists()
 
 
 def test_empty_logs_of_before_are_cleared(grid):
@@ -75,7 +90,7 @@ def test_packs_of_before_go_and_those_of_now_are_written_down(grid):
     begin(packs, [], anew=False)
     assert not old.exists() and [file.name for file in old.parent.iterdir()] == [f"{Path(mark).name}.json"]
     assert packs_of(grid).find(Path(mark).name) == packs.find(Path(mark).name)
-    end(grid, time.time())
+    end(packs, time.time())
     assert not old.parent.exists()
 
 
@@ -97,5 +112,5 @@ def test_jobs_are_told_what_is_to_be_made_anew(grid, monkeypatch):
 
 
 def test_a_good_end_says_nothing(grid, capsys):
-    end(grid, time.time() - 1)
+    end(packs_of(grid), time.time() - 1)
     assert capsys.readouterr().err == ""

@@ -128,6 +128,11 @@ def test_a_folder_that_its_last_holder_removed_is_made_again(tmp_path):
             assert not waited
 
 
+def test_a_file_in_the_place_of_the_folder_is_held_by_nobody(tmp_path):
+    (tmp_path / "file").touch()
+    assert not lately_held(tmp_path / "file")
+
+
 def test_the_folder_of_a_run_that_is_done_is_removed_unless_its_holder_may_live(tmp_path):
     held_by(tmp_path / "a", age=1000)
     held_by(tmp_path / "b", dead=lock.DEAD)

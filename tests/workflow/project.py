@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -90,12 +91,16 @@ class Project:
         path = self.path / file
         text, times = path.read_text(), (path.stat().st_atime, path.stat().st_mtime)
         assert text.count(old) >= 1, f"{file} has no {old!r}"
+        # Bytecode is told from its source by size and second, and two edits of a second are alike in both.
+        compiled = Path(cache_from_source(str(path)))
+        compiled.unlink(missing_ok=True)
         path.write_text(text.replace(old, new, 1))
         try:
             yield file
         finally:
             path.write_text(text)
             os.utime(path, times)
+            compiled.unlink(missing_ok=True)
 
 
 def _fork(arguments: list[str], folder: Path, environment: dict[str, str], said: Path) -> None:

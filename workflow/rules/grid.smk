@@ -68,8 +68,8 @@ onstart:
 
 
 onsuccess:
-    hooks.end(grid, started)
+    hooks.end(packs, started)
 
 
 onerror:
-    hooks.end(grid, started)
+    hooks.end(packs, started)

@@ -10,7 +10,6 @@ from pathlib import Path
 from relative_stability.jobs.shared_process import FOLDER, Packs
 from relative_stability.jobs.stages import ANEW
 from relative_stability.jobs.status import failures
-from relative_stability.plan.grid import Grid
 from relative_stability.plan.runs import RESULTS
 
 
@@ -33,10 +32,11 @@ def set_right(files: Iterable[str | Path]) -> None:
             os.utime(file)
 
 
-def end(grid: Grid, since: float) -> None:
+def end(packs: Packs, since: float) -> None:
     """since: when snakemake started, in seconds of the epoch."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    failed = failures(grid, since)
+    packs.mark_unstarted()
+    failed = failures(packs.grid, since)
     if failed:
         print(f"\nFailed: {len(failed)}. Each log has more.", file=sys.stderr)
         print(*failed, sep="\n", file=sys.stderr)

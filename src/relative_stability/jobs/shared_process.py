@@ -101,6 +101,21 @@ class Packs:
         for name, pack in self._by_name.items():
             write_text(f"{FOLDER}/{name}.json", as_json(asdict(pack)))
 
+    def mark_unstarted(self) -> None:
+        """Give the runs of a pack whose job did not start an empty log each, as Snakemake does for a run's own job."""
+        for name, pack in self._by_name.items():
+            log = Path(f"{RESULTS}/logs/packs/pack.{name}.log")
+            if not log.is_file() or log.stat().st_size:
+                continue
+            for task in pack.tasks:
+                for made, path in (
+                    (task["train"]["curves"], Path(task["train"]["log"])),
+                    *((one["out"], Path(one["log"])) for one in task["measure"]),
+                ):
+                    if not Path(made).is_file() and not path.is_file():
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        path.touch()
+
     @cached_property
     def _by_name(self) -> dict[str, Pack]:
         if self.none():

@@ -58,7 +58,7 @@ def locked(
 
 def lately_held(folder: Path) -> bool:
     """Whether some process may hold the lock of a side folder: it gave a sign of life in the last two minutes."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         return time.time() - (folder / NAME).stat().st_mtime < DEAD
     return False
 
