@@ -144,6 +144,10 @@ stop() {
   for pid in "$state"/*.pid; do
     [ -e "$pid" ] && kill "$(cat "$pid")" 2>/dev/null || true
   done
+  # So would those of a node that was lost.
+  for environment in $(grep -lsz '^SLURM_CLUSTER_NAME=relative-stability$' /proc/[0-9]*/environ || true); do
+    kill -9 "$(basename "$(dirname "$environment")")" 2>/dev/null || true
+  done
   for _ in $(seq 40); do
     alive=0
     for pid in "$state"/*.pid; do [ -e "$pid" ] && kill -0 "$(cat "$pid")" 2>/dev/null && alive=1; done

@@ -25,18 +25,19 @@ def test_an_unresponsive_controller_is_waited_for(cluster_alone, tmp_path):
     """By one sweep whose job runs, and by one whose jobs are about to be submitted; nothing is submitted twice."""
     long = project_with(tmp_path / "long", SLOW + sweep([256]))
     new = project_with(tmp_path / "new", ALONE + SMALL + sweep([16, 32]))
-    with submitting(long) as asks, submitting(new) as submits:
+    with submitting(long) as asks:
         until(lambda: jobs_of(long, "RUNNING") and checkpoints(long), asks)
-        until(lambda: "prepare dataset" in (new.path / "said").read_text(), submits)  # seconds before it submits
-        try:
-            subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
-            until(lambda: "SLURM's controller does not respond" in (new.path / "said").read_text(), submits)
-            for process in (asks, submits):
-                with pytest.raises(subprocess.TimeoutExpired):
-                    process.wait(timeout=UNRESPONSIVE / 2)
-        finally:
-            subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
-        ended(long, asks)
-        ended(new, submits)
+        with submitting(new) as submits:
+            until(lambda: "prepare dataset" in (new.path / "said").read_text(), submits)  # seconds before it submits
+            try:
+                subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
+                until(lambda: "SLURM's controller does not respond" in (new.path / "said").read_text(), submits)
+                for process in (asks, submits):
+                    with pytest.raises(subprocess.TimeoutExpired):
+                        process.wait(timeout=UNRESPONSIVE / 2)
+            finally:
+                subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
+            ended(long, asks)
+            ended(new, submits)
         assert len(jobs_of(long)) == 2  # the run and the collection
         assert len(jobs_of(new)) == 3  # two runs and the collection, each at the first attempt
