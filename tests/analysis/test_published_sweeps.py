@@ -32,8 +32,12 @@ def taken_apart(sweep, place):
     if "time" in run.dims:
         scores = [*SCORES, "compression", "neuron_compression", "output_scale"]
         curves = curves.assign({name: run[f"{name}_curve"] for name in scores})
-        curves = curves.assign({name: run[name] for name in ("met", "stop_time", "dimension", "task")})
-        return labels, {**measured, "dynamics": quantities(run, "dynamics")}, curves
+        curves = curves.assign({f"fitted_{name}": run[name].sel(state="fitted", drop=True) for name in scores})
+        also = ("met", "stop_time", "fitted_time", "fitted_share", "limit_compression", "dimension", "task")
+        curves = curves.assign({name: run[name] for name in also})
+        if "D_dynamics" in run:
+            measured["dynamics"] = quantities(run, "dynamics")
+        return labels, measured, curves
     recorded = run["epoch"].notnull().values
     for name, curve in zip(SCORES, ("loss_curve", "error_curve"), strict=True):
         curves[name] = ("seed", "epoch"), run[curve].values[:, recorded]

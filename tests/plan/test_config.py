@@ -313,7 +313,7 @@ def test_a_flow_does_not_depend_on_what_it_does_not_heed(schema):
     first = build_grid(FLOW_BASE, schema).sweeps[0].measurements[0]
     assert first.run.training == {
         "optimizer": "gradient_flow", "loss": "hinge", "snapshots": 5, "alpha": [0.01, 1000], "tolerance": 0.05,
-        "first_time": 1, "max_time": 1e9,
+        "first_time": 1, "max_time": 1e9, "flow_end": "met",
     }  # fmt: skip
     config = copy.deepcopy(FLOW_BASE)
     config["training"] = {"learning_rate": 3, "batch_size": 7, "steps": 10, "evaluations": 1}

@@ -34,7 +34,7 @@ def test_a_second_run_does_nothing(finished):
             "image_size: 14",
             {"prepare": 1, "pack": 1, **DRAWN, "figure": 3},
         ),  # and `twins`
-        ("alpha: [0.01, 100]", "alpha: [0.01, 1, 100]", FLOWS),
+        ("alpha: [0.0005, 100]", "alpha: [0.0005, 1, 100]", FLOWS),
         ("twins: {sweep: default}", "again: {kind: twins, sweep: default}", {"figure": 1}),
         ("# The golden run", "# A comment", {}),
     ],
@@ -54,7 +54,7 @@ def test_an_edit_of_the_config_reruns_what_it_concerns(finished, old, new, expec
         ("src/relative_stability/training/engine.py", "# the same for every seed", "# one for all", {}),
         ("src/relative_stability/training/engine.py", "Where the training is.", "Where it is.", {}),
         ("src/relative_stability/plan/digests.py", '"train": 3', '"train": 4', {"pack": 1, **DRAWN, "figure": 3}),
-        ("src/relative_stability/plan/digests.py", '"flow": 4', '"flow": 5', FLOWS),
+        ("src/relative_stability/plan/digests.py", '"flow": 5', '"flow": 6', FLOWS),
         ("src/relative_stability/plan/digests.py", '"measure": 2', '"measure": 3', {"pack": 2, "collect": 2, "figure": 5, "check_claims": 1}),
         ("src/relative_stability/plan/digests.py", '"collect": 4', '"collect": 5', {"collect": 2, "figure": 5, "check_claims": 1}),
     ],

@@ -104,12 +104,15 @@ def _flow(measured: Measured, curves: xr.Dataset) -> Variables:
     """Of a run by gradient flow: dimensions (seed, alpha, state, …), and (seed, alpha, time, …) against its time."""
     raw = curves.variables
     lost = raw["diverged_epoch"].notnull()
-    kept = ("diverged_epoch", "collapsed", "met", "stop_time", "time", "alpha", "dimension", "task")
+    kept = ("diverged_epoch", "collapsed", "met", "stop_time", "fitted_time", "fitted_share", "limit_compression",
+            "time", "alpha", "dimension", "task")  # fmt: skip
     found: Variables = {str(name): item for name, item in measured["output"].variables.items()}
     found |= {name: raw[name] for name in kept if name in raw}
     found["diverged"] = raw["collapsed"].copy(data=lost.values)
     for name in FLOW_SCORES:
-        found[name] = _ends(raw[name], _where(raw[name].isel(time=-1), ~lost), "time")
+        states = [raw[name].isel(time=0), raw[f"fitted_{name}"], raw[name].isel(time=-1)]
+        found[name] = _concat([states[0], *(_where(state, ~lost) for state in states[1:])], "state")
+        found[name] = found[name].transpose(..., "state")
         found[f"{name}_curve"] = _relabelled(
             raw[name], long_name=f"{raw[name].attrs['long_name']}, at the recorded times"
         )

@@ -1,4 +1,4 @@
-"""The linear model's compression λ: against the flow's time for every P, and against P at its end and its largest."""
+"""The linear model's compression λ: against the flow's time for every P, and at t* and at the end against P."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +16,28 @@ if TYPE_CHECKING:
 
 # What is read of λ, and how its line is drawn.
 READ: dict[str, tuple[str, dict[str, Any]]] = {
-    "end": ("at the end", {}),
-    "height": ("largest", {"marker": "^", "linestyle": (0, (4, 2))}),
-    "median": ("median neuron", {"marker": "v", "linestyle": (0, (1, 1.5))}),
+    "fitted": ("at t*", {}),
+    "end": ("at the end", {"marker": "v", "linestyle": (0, (1, 1.5))}),
 }
+LIMIT = {"color": "0.35", "marker": "x", "linestyle": (0, (4, 2))}
 
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
-    """Means over seeds of λ against time, at the end and at its largest, and their exponents in P."""
+    """Means over seeds of λ against time, at t*, at the end and in the limit α → 0, and their exponents in P."""
     series.expect_flows(sweep, "compression")
-    end, curve = sweep["compression"].sel(state="trained", drop=True), sweep["compression_curve"]
-    height = curve.max("time").where(end.notnull())
-    median = sweep["neuron_compression"].sel(state="trained", drop=True)
+    found = sweep["compression"]
+    named = {"fitted": found.sel(state="fitted", drop=True), "end": found.sel(state="trained", drop=True)}
+    named["limit"] = sweep["limit_compression"]
     words = {
+        "fitted": "compression λ at t*",
         "end": "compression λ at the end of the flow",
-        "height": "largest compression λ of the flow",
-        "median": "compression of the median neuron at the end of the flow",
+        "limit": "compression λ of the neuron that grows fastest as α → 0",
     }
-    named = {"end": end, "height": height, "median": median}
+    # Scalars keep their last value after the end of a flow.
+    curve = sweep["compression_curve"]
+    sweep = sweep.assign(
+        compression_curve=curve.where(curve["time"] <= 2 * sweep["stop_time"].max("seed")).assign_attrs(curve.attrs)
+    )
     whole = sweep.assign({n: v.assign_attrs(long_name=words[n], units="1") for n, v in named.items()})
     drawn = series.summary(whole, ("compression_curve", *named))
     for name, values in named.items():
@@ -59,17 +63,25 @@ def draw(numbers: xr.Dataset) -> "Figure":
                 shown = curves[(curves["line"] == label) & (curves["P"] == size)]
                 look = {"color": color, "linestyle": dashes, "label": f"$P$ = {size}" if dashes == "-" else "_"}
                 sns.lineplot(shown, x="time", y="value", errorbar=None, legend=False, ax=left, **look)
+        place = f"{title}: " if len(found) > 1 else ""
         table, read = series.long(part, {name: name for name in READ}, by="alpha"), {}
         for alpha, (label, style) in zip(numbers["alpha"].values, styles.items(), strict=True):
-            for name in READ if regime(alpha) == "feature" else ("end",):
+            ends = part.sel(alpha=alpha)
+            stopped = bool((ends["end_mean"] == ends["fitted_mean"]).all())  # at t*
+            for name in ("fitted",) if stopped else READ if regime(alpha) == "feature" else ("end",):
                 words = f"{regime(alpha)}, {READ[name][0]}"
                 read[words] = {**style, **READ[name][1]}
                 table.loc[(table["line"] == label) & (table["panel"] == name), "line"] = words
                 beta = series.between(part[f"{name}_exponent"].sel(alpha=alpha))
-                legend |= legend_line(f"{words}: exponent in $P$ {beta}", **read[words])
+                legend |= legend_line(f"{place}{words}: exponent in $P$ {beta}", **read[words])
         series.draw_lines(table[table["value"].notna()], "P", read, ax=right)
-        series.guide(right, sizes, part["height_mean"].isel(alpha=0).values, 0.5, "0.35")
-        legend |= legend_line(r"$\propto\sqrt{P}$, beside the largest", color="0.35", **series.GUIDE)
+        if (limits := part["limit_mean"].squeeze(("dataset", "net"))).notnull().any():
+            read["α → 0"] = LIMIT
+            right.plot(sizes, limits, label="α → 0", **LIMIT)
+            beta = series.between(part["limit_exponent"])
+            legend |= legend_line(f"{place}fastest neuron, α → 0: exponent in $P$ {beta}", **LIMIT)
+        series.guide(right, sizes, part["fitted_mean"].isel(alpha=0).values, 0.5, "0.35")
+        legend |= legend_line(r"$\propto\sqrt{P}$", color="0.35", **series.GUIDE)
         left.set(xlabel=r"time $t$ of the flow", ylabel=r"compression $\lambda(t) / \lambda(0)$")
         left.set_title(title if len(found) > 1 else "", loc="left")
         right.set(xlabel=series.P_LABEL, ylabel=r"compression $\lambda / \lambda(0)$")

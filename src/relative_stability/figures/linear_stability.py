@@ -18,7 +18,10 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
     series.expect_flows(sweep, "linear_stability")
     part, where = at_reference(sweep)
     dynamics = [f"{q}_dynamics" for q in series.QUANTITIES if f"{q}_dynamics" in part]
-    return series.summary(part, [*series.QUANTITIES, *dynamics]).assign_attrs(where=where)
+    # What t* is to λ, the end of the flow is to R.
+    return (
+        series.summary(part, [*series.QUANTITIES, *dynamics]).sel(state=["init", "trained"]).assign_attrs(where=where)
+    )
 
 
 def draw(numbers: xr.Dataset) -> "Figure":

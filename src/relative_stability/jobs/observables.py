@@ -25,11 +25,9 @@ from relative_stability.training.members import make_net
 from relative_stability.training.records import snapshot_state
 from relative_stability.training.run import Weights, load_net
 
-STATES = ("init", "trained")
 KEPT = 2**20  # numbers that the images may have for their perturbations to be kept
 # Options that joined later, and are not in a request where they have these values.
 LATER = {"noise_matching": "auto", "interpolation": "bilinear", "modes": "disc"}
-STATE_AXIS = {"state": labelled(("state",), STATES, "state of the net", "")}
 Index = tuple[int, ...]  # of a net: the position of its seed, perhaps that of its alpha
 
 
@@ -60,14 +58,14 @@ def output(run: "_Run") -> xr.Dataset:
     For a net with one hidden layer on data with uninformative inputs, also the hidden weights and their compression.
     """
     return run.over(
-        run.states, STATE_AXIS, lambda index, cell: run.stability(index, cell).assign(run.hidden_layer(index, cell))
+        run.states, run.state_axis, lambda index, cell: run.stability(index, cell).assign(run.hidden_layer(index, cell))
     )
 
 
 def depth(run: "_Run") -> xr.Dataset:
     """D, G, R of every layer with dimensions (seed, state, layer, …). With α-scaling, of f itself."""
     layers = run.settings["layers"]
-    return run.over(run.states, STATE_AXIS, lambda index, cell: run.stability(index, cell, layers))
+    return run.over(run.states, run.state_axis, lambda index, cell: run.stability(index, cell, layers))
 
 
 def dynamics(run: "_Run") -> xr.Dataset:
@@ -77,6 +75,8 @@ def dynamics(run: "_Run") -> xr.Dataset:
 
 class _Run:
     """The nets of a run, measured one by one on the same images."""
+
+    labels: tuple[str, ...] = ("init", "trained")  # of `states`
 
     def __init__(
         self, request: Mapping[str, Any], data: Prepared, curves: xr.Dataset, weights: Weights, device: torch.device
@@ -104,6 +104,11 @@ class _Run:
     def members(self) -> dict[str, xr.Variable]:
         """What a run has several nets along: seeds, perhaps alpha."""
         return {str(dim): self.curves[dim].variable for dim in self.curves["diverged_epoch"].dims}
+
+    @property
+    def state_axis(self) -> dict[str, xr.Variable]:
+        """The axis of `states`."""
+        return {"state": labelled(("state",), self.labels, "state of the net", "")}
 
     @property
     def moments(self) -> dict[str, xr.Variable]:
@@ -203,7 +208,9 @@ class _Run:
 
 
 class _Flow(_Run):
-    """The nets of a run that followed a gradient flow, at its recorded times: states are numbers of these."""
+    """The nets of a run that followed a gradient flow, at its recorded times: states are numbers of these, or t*."""
+
+    labels = ("init", "fitted", "trained")
 
     def ended(self, index: Index) -> int:
         """The last time that a net was recorded at."""
@@ -215,8 +222,12 @@ class _Flow(_Run):
         return {"time": self.curves["time"].variable}
 
     def states(self, index: Index) -> list[Cell]:
-        there = not np.isfinite(self.curves["diverged_epoch"].values[index])
-        return [Cell("init", "0", fresh=True), Cell("trained", str(self.ended(index)), fresh=False, there=there)]
+        there, fitted = (np.isfinite(self.curves[name].values[index]) for name in ("diverged_epoch", "fitted_time"))
+        return [
+            Cell("init", "0", fresh=True),
+            Cell("fitted", "fitted", fresh=False, there=bool(fitted)),
+            Cell("trained", str(self.ended(index)), fresh=False, there=not there),
+        ]
 
     def snapshots(self, index: Index) -> list[Cell]:
         times, last = self.curves["time"].values, self.ended(index)
@@ -226,15 +237,19 @@ class _Flow(_Run):
         return xr.Dataset()  # its weights are among the curves
 
     def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> xr.Dataset:
+        if not cell.there:
+            return super().stability(index, cell, layers)
         if self.measured[:2] != (index, cell.weights):  # a flow that has ended stays where it is
             self.measured = index, cell.weights, super().stability(index, cell, layers)
-        return self.measured[2] if cell.there else xr.full_like(self.measured[2], np.nan)
+        return self.measured[2]
 
     def load(self, index: Index, state: str) -> torch.nn.Module:
-        at = (*index, 0 if state == "init" else int(state))
+        fitted = state == "fitted"
+        at = index if fitted else (*index, 0 if state == "init" else int(state))
         net = make_net(self.run["net"], self.data, self.run["training"]["loss"], seed=0)
-        first = torch.from_numpy(self.curves["hidden_weight"].values[at])
-        rest = {name.removeprefix("time/"): tensor[at] for name, tensor in self.weights.items()}
+        first = torch.from_numpy(self.curves["fitted_weight" if fitted else "hidden_weight"].values[at])
+        kind = "fitted/" if fitted else "time/"
+        rest = {name.removeprefix(kind): t[at] for name, t in self.weights.items() if name.startswith(kind)}
         missing = (name for name in net.state_dict() if name not in rest)
         net.load_state_dict({next(missing): first, **rest})
         return net.to(self.device)

@@ -17,6 +17,7 @@ from relative_stability.perturbations.ranges import check_magnitudes, useful
 from relative_stability.perturbations.temperature import check_displacements
 from relative_stability.plan.outputs import Figure, Sweep
 from relative_stability.plan.runs import Dataset, Run
+from relative_stability.training.gradient_flow.linear_model import SMALL
 
 OF_FLOWS = ("boundary", "neurons", "compression", "linear_error", "linear_stability")
 DEFORMED = 5  # pixels of images that can be deformed to some use
@@ -34,9 +35,11 @@ def check_observables(where: str, observables: Sequence[str], training: Mapping[
 
 def check_flow(
     where: str, data: Dataset, net: str, options: Mapping[str, Any], training: Mapping[str, Any],
-    observables: Sequence[str], mixed: bool,
-) -> None:  # fmt: skip
-    """A gradient flow against what it can follow. mixed: whether other nets of the sweep do not follow one."""
+    sizes: Sequence[int], observables: Sequence[str], mixed: bool,
+) -> list[str]:  # fmt: skip
+    """A gradient flow against what it can follow. mixed: whether other nets of the sweep do not follow one. Returns
+    warnings.
+    """
     where = f"{where}.training"
     if mixed:
         raise InputError(
@@ -45,7 +48,7 @@ def check_flow(
     if training["optimizer"] != "gradient_flow":
         if isinstance(training["alpha"], list):
             raise InputError(f"{where}.alpha: a list of them needs optimizer: gradient_flow; give one number or null")
-        return
+        return []
     if ARCHITECTURES[options["architecture"]].family != FULLY_CONNECTED or options.get("pretrained") is not None:
         raise InputError(
             f"{where}.optimizer: gradient_flow follows fully connected nets from their initialisation (one_hidden, "
@@ -67,6 +70,13 @@ def check_flow(
         )
     if "depth" in observables:
         raise InputError(f"{where}.optimizer: depth is not measured along a gradient_flow; leave it out of observables")
+    alphas = training["alpha"] if isinstance(training["alpha"], list) else [training["alpha"]]
+    return [
+        f"training.alpha: {alpha:g} is not small for P = {max(sizes)}, as αP is {alpha * max(sizes):.2g}; its λ is not "
+        f"that of the limit α → 0, which takes {SMALL / max(sizes):.0e} or less"
+        for alpha in alphas
+        if alpha < 1 and alpha * max(sizes) > SMALL
+    ]
 
 
 def check_net(where: str, data: Dataset, net: str, architecture: str, training: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ FIRST = {
 }
 # What says how it goes, and who may train, and enters no number.
 UNCOUNTED = {"core/errors", "core/logs", "core/provenance", "training/lock", "training/progress"}
-STAGES = {"prepare": 1, "train": 3, "flow": 4, "measure": 2, "collect": 4}
+STAGES = {"prepare": 1, "train": 3, "flow": 5, "measure": 2, "collect": 4}
 
 
 @cache

@@ -25,7 +25,7 @@ from relative_stability.plan.seeds import parse_seeds, seed_blocks, seed_ranges,
 from relative_stability.plan.stage_code import notices, stage_of
 
 FLOW = "gradient_flow"
-OF_FLOW_ALONE = ("tolerance", "first_time", "max_time")
+OF_FLOW_ALONE = ("tolerance", "first_time", "max_time", "flow_end")
 _JOB = re.compile(r"\w+:\w+=[\w-]+(,\w+=[\w-]+)*")  # rule:wildcard=value,…
 _CURVES = re.compile(r"seeds(\d+(?:-\d+)?)\.([0-9a-f]{10})\.nc")
 OF_FLOW = ("optimizer", "loss", "snapshots", *OF_FLOW_ALONE)
@@ -212,7 +212,10 @@ def _sweep(
             f"{where}.training",
         )
         flows.add(training["optimizer"] == FLOW)
-        checks.check_flow(where, data, net, options, training, entry["observables"], mixed=len(flows) > 1)
+        said = checks.check_flow(
+            where, data, net, options, training, entry["P"], entry["observables"], mixed=len(flows) > 1
+        )
+        warnings += [f"{where}: {sentence}" for sentence in said]
         checks.check_net(where, data, net, options["architecture"], training)
         warnings += [f"{where}: {sentence}" for sentence in checks.check_training(where, data, entry["P"], training)]
         checks.check_batches(where, net, options["architecture"], entry["P"], training)

@@ -128,8 +128,13 @@ class Figure(Published):
         return f"{RESULTS}/figures/{self.name}.pdf"
 
     @property
+    def animated(self) -> bool:
+        """Whether there is a film of it."""
+        return self.kind in ANIMATED
+
+    @property
     def files(self) -> list[str]:
-        film = [".gif"] if self.kind in ANIMATED else []
+        film = [".gif"] if self.animated else []
         return [self.path.replace(".pdf", suffix) for suffix in (".pdf", ".png", ".nc", *film)]
 
     @property

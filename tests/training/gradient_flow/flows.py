@@ -12,7 +12,7 @@ from tests.training.small import CPU, prepared
 
 OPTIONS = {
     "loss": "hinge", "optimizer": "gradient_flow", "alpha": [0.01, 100], "tolerance": 0.05, "first_time": 1,
-    "max_time": 1e7, "snapshots": 8,
+    "max_time": 1e7, "snapshots": 8, "flow_end": "met",
 }  # fmt: skip
 STABILITY = {
     "perturbation": "subspace", "magnitude": [0.3, 1.0], "images": 60, "draws": 1, "estimator": "mean",

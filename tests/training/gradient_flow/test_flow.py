@@ -8,6 +8,7 @@ import torch
 
 from relative_stability.nets import build_net
 from relative_stability.training.gradient_flow.flow import MET, Flow
+from relative_stability.training.gradient_flow.limits import fastest_growth
 from relative_stability.training.gradient_flow.linear_model import compression
 from relative_stability.training.gradient_flow.tangent_kernel import stacked
 
@@ -164,3 +165,55 @@ def test_single_precision_does_on_a_cpu():
     single, double = (run(flow((0.1, 100.0), dtype=dtype)) for dtype in (torch.float32, torch.float64))
     assert single.met.all()
     torch.testing.assert_close(lam(single.state.weights[0]), lam(double.state.weights[0]), rtol=0.02, atol=0)
+
+
+def at_fitted(P, seeds=range(1), alpha=1e-6, d=5, tolerance=0.05):
+    """Flows on a stripe of d inputs, 200 neurons, each as it was at t*: λ, the share that meets the margin, t*, data."""
+    generator = torch.Generator().manual_seed(1)
+    found = []
+    for seed in seeds:
+        x = torch.randn(1, P, d, generator=generator)
+        y = torch.where((x[..., 0] < -0.3) | (x[..., 0] > 1.18549), 1.0, -1.0)
+        nets, _ = stacked([build_net("one_hidden", d, 1, 1, seed=seed, width=200)], torch.float32)
+        one = Flow(nets, x, y, torch.tensor([alpha]), tolerance)
+        for _ in range(2000):
+            if bool(one.state.fitted.isfinite()) or bool(one.stuck):
+                break
+            one.advance(torch.tensor([0]), torch.tensor([1e9], dtype=torch.float64))
+        weights = one.state.weights[0][0]
+        ratio = float(compression(weights, range(1, d)) / compression(nets.parameters[0][0], range(1, d)))
+        found.append((ratio, float(one.meeting(one.state.margins)), float(one.state.fitted), (x[0], y[0])))
+    return found
+
+
+@pytest.mark.parametrize("P", [30, 64, 1000])
+@pytest.mark.parametrize("alpha", [1e-6, 1.0, 100.0])
+def test_t_star_is_met_to_within_one_sample(P, alpha):
+    for _, share, time, _ in at_fitted(P, range(2), alpha):
+        assert 0.1 < share <= 0.1 + 1 / P + 1e-9 and 0 < time < 1e9
+
+
+def test_t_star_and_its_compression_do_not_depend_on_the_tolerance():
+    (one,), (other,) = (at_fitted(256, tolerance=tolerance) for tolerance in (0.05, 0.0125))
+    assert one[2] == pytest.approx(other[2], rel=0.03) and one[0] == pytest.approx(other[0], rel=0.03)
+
+
+@pytest.mark.parametrize(("P", "expected"), [(64, 5.6), (256, 16), (1024, 34)])
+def test_compression_at_t_star_is_that_of_another_implementation(P, expected):
+    """One with explicit formulas in double precision: d = 5, geometric mean of 8 seeds."""
+    logs = np.log([ratio for ratio, *_ in at_fitted(P, range(4))])
+    error = np.sqrt(logs.var(ddof=1) * (1 / 4 + 1 / 8))
+    assert abs(logs.mean() - np.log(expected)) < 3 * error
+
+
+def test_compression_at_t_star_grows_as_the_root_of_p_and_nears_the_limit_of_small_alpha():
+    sizes, seeds = [512, 2048, 8192], range(3)
+    logs, limits = np.empty((3, 3)), np.empty((3, 3))
+    for k, P in enumerate(sizes):
+        for seed, (ratio, _, _, (x, y)) in zip(seeds, at_fitted(P, seeds), strict=True):
+            fastest = fastest_growth(x, y, torch.Generator().manual_seed(seed))[None, :-1]
+            logs[k, seed], limits[k, seed] = np.log(ratio), np.log(float(compression(fastest, range(1, 5))))
+    slope = np.polyfit(np.log(sizes), logs.mean(1), 1)[0]
+    assert 0.4 < slope < 0.65
+    assert abs((logs - limits).mean()) < 0.25
+    assert abs((limits.mean(1) - 0.5 * np.log(sizes)).mean() - np.log(0.95)) < 0.5

@@ -53,7 +53,7 @@ def test_curves_are_those_of_the_weights(trained):
     assert (curves["output_scale"].values[..., 0] == 0).all() and (curves["train_loss"].values[..., 0] == 1).all()
     end = int(np.isfinite(weights[1, 0, :, 0, 0]).sum()) - 1
     net, start = (make_net(request()["net"], data, "hinge", 1) for _ in range(2))
-    rest = {name.removeprefix("time/"): tensor[1, 0, end] for name, tensor in trained.weights.items()}
+    rest = {n.removeprefix("time/"): t[1, 0, end] for n, t in trained.weights.items() if n.startswith("time/")}
     net.load_state_dict({"hidden.weight": torch.from_numpy(weights[1, 0, end]), **rest})
     test = data.images[data.test]
     with torch.no_grad():
@@ -148,13 +148,13 @@ def test_what_is_measured_has_alpha_and_time_as_dimensions(trained):
     assert output["R"].dims == ("seed", "alpha", "state", "magnitude") and np.isfinite(output["R"].values).all()
     dynamics = measured(request(), linear(), trained, "dynamics")
     assert dynamics["R"].dims == ("seed", "alpha", "time", "magnitude")
-    np.testing.assert_array_equal(dynamics["R"].values[:, :, -1], output["R"].values[:, :, 1])
-    np.testing.assert_array_equal(dynamics["R"].values[:, :, 0], output["R"].values[:, :, 0])
+    np.testing.assert_array_equal(dynamics["R"].values[:, :, -1], output["R"].sel(state="trained").values)
+    np.testing.assert_array_equal(dynamics["R"].values[:, :, 0], output["R"].sel(state="init").values)
 
 
 def test_r_is_that_of_the_difference_from_the_initial_net(trained):
     """By hand, from the definition, with fresh noise: within what 60 samples leave open."""
-    found = measured(request(), linear(), trained, "output")["R"].values[0, :, 1, 1]
+    found = measured(request(), linear(), trained, "output")["R"].sel(state="trained").values[0, :, 1]
     data, generator = linear(), torch.Generator().manual_seed(5)
     x = data.images[data.test][:, :, 0, 0]
     for k in range(2):
@@ -165,7 +165,8 @@ def test_r_is_that_of_the_difference_from_the_initial_net(trained):
             net = make_net(request()["net"], data, "hinge", 0)
             outputs = []
             for column in (end, 0):
-                rest = {n.removeprefix("time/"): t[0, k, column] for n, t in trained.weights.items()}
+                kept = {n: t[0, k, column] for n, t in trained.weights.items() if n.startswith("time/")}
+                rest = {n.removeprefix("time/"): t for n, t in kept.items()}
                 net.load_state_dict({"hidden.weight": torch.from_numpy(weights[column]), **rest})
                 outputs.append(net(x[..., None, None])[:, 0].detach())
             return outputs[0] - outputs[1]

@@ -77,9 +77,9 @@ def few_sizes(cell: "xr.Dataset") -> str:
     return "" if sizes >= MIN_SIZES else f"{values} no exponent; {MIN_SIZES} are needed"
 
 
-def trained_exponent(cell: "xr.Dataset", quantity: str) -> Estimate:
-    """Of a quantity after training, in P."""
-    return exponent(cell["P"].values.astype(float), cell[quantity].sel(state="trained").values)
+def trained_exponent(cell: "xr.Dataset", quantity: str, state: str = "trained") -> Estimate:
+    """Of a quantity after training (or in another state), in P."""
+    return exponent(cell["P"].values.astype(float), cell[quantity].sel(state=state).values)
 
 
 def typical(values: np.ndarray) -> Estimate:

@@ -14,6 +14,9 @@ tolerance, and the (rounded) loss has not grown:
 - how far the tangent kernel is off: m' less its prediction from J at the start;
 - ½h ‖θ̇ with J at the end − θ̇ with J at the start‖ / ‖θ‖;
 - by how much the multipliers, and samples that were taken to be far from the margin, miss their conditions.
+
+The first time t* at which more than a tenth of the samples meet the margin, where Paccolat et al. 2020 read the
+compression, is an event: a step that goes further is cut where the margins, were they to move evenly, meet it.
 """
 
 from collections.abc import Sequence
@@ -26,6 +29,8 @@ from relative_stability.training.gradient_flow.multipliers import padded_indices
 from relative_stability.training.gradient_flow.tangent_kernel import Stack
 
 MET = 1e-3  # a margin is met within this
+FITTED = 0.1  # the part of the samples that must meet the margin for t* to have come
+STEEP = 1e-9  # of the time: a step this short is not cut for t*, however many samples meet the margin in it
 ROUNDED = 0.1  # of the tolerance: the part of the margin over which the corner of the hinge is rounded
 ACCURACY = 0.02  # of the tolerance: that of the multipliers
 KERNEL_AGE = 0.1  # of the tolerance: how far weights may move, relative to their norm, until a kernel is too old
@@ -38,7 +43,8 @@ VANISHED = 1e-13  # a step that is shorter than this part of the time gets nowhe
 class State(NamedTuple):
     """Where the flow is, for M nets. weights: tensors (M, …); margins, multipliers, pace: (M, P); all else (M,).
 
-    length: of the next step; pace: how fast the margins moved in the last one; steps: taken so far.
+    length: of the next step; pace: how fast the margins moved in the last one; steps: taken so far; fitted: t*, NaN
+    before it has come; cut: the time at which it is expected, where a step went beyond it, else infinite.
     """
 
     weights: list[Tensor]
@@ -49,6 +55,8 @@ class State(NamedTuple):
     length: Tensor
     pace: Tensor
     steps: Tensor
+    fitted: Tensor
+    cut: Tensor
 
     def at(self, which: Tensor) -> "State":
         """Of some nets. which: (m,) indices."""
@@ -96,8 +104,9 @@ class Flow:
         self.first = tolerance / torch.maximum(slopes, growth).double()
         margins = torch.zeros_like(signs)
         self.state = State(
-            weights, margins, ones, self._loss(margins), zero, self.first.clone(), torch.zeros_like(signs), zero.long()
-        )
+            weights, margins, ones, self._loss(margins), zero, self.first.clone(), torch.zeros_like(signs), zero.long(),
+            torch.full_like(zero, torch.nan), torch.full_like(zero, torch.inf),
+        )  # fmt: skip
 
     @property
     def met(self) -> Tensor:
@@ -109,23 +118,46 @@ class Flow:
         """Which nets get nowhere, as no step is short enough, (M,) bool."""
         return ~(self.state.length > VANISHED * torch.maximum(self.state.time, self.first))  # NaN: stuck
 
+    def meeting(self, margins: Tensor) -> Tensor:
+        """The part of the samples that meet the margin, (m,); those that slide along its rounded corner among them."""
+        return (margins > 1 - self.rounding).double().mean(1)
+
     def advance(self, which: Tensor, until: Tensor) -> Tensor:
         """Try one step of these nets, (m,), none of them beyond its time `until`; returns which did, (m,) bool."""
         before = self.state.at(which)
+        until = torch.minimum(until, before.cut)
         length = torch.minimum(before.length, until - before.time)
         after, error = self._attempt(which, before, length)
         accepted = (error <= self.tolerance) & (after.loss <= before.loss * (1 + 1e-6) + 1e-6)
         factor = 0.9 * (self.tolerance / error.clamp(min=1e-9)).sqrt().double()
         longer = length * factor.clamp(SHRINKAGE, GROWTH)
         longer = torch.where(length < before.length, torch.maximum(longer, before.length), longer)
+        fits = before.fitted.isnan() & accepted & (self.meeting(after.margins) > FITTED)
+        beyond = fits & (self.meeting(after.margins) > FITTED + 1 / after.margins.shape[1])
+        beyond &= length > STEEP * before.time
+        self.state.cut[which] = torch.where(beyond, before.time + length * self._share(before, after), torch.inf)
+        accepted &= ~beyond
         time = torch.where(length < before.length, until, before.time + length)  # exactly, where it is to be met
-        after = after._replace(time=time, length=longer, steps=before.steps + 1)
+        fitted = torch.where(fits, time, before.fitted)
+        after = after._replace(
+            time=time, length=longer, steps=before.steps + 1, fitted=fitted, cut=torch.full_like(before.cut, torch.inf)
+        )
         self.state.set(which, accepted, after)
         shorter = length * factor.nan_to_num(nan=SHRINKAGE).clamp(SHRINKAGE, 0.5)
-        self.state.length[which[~accepted]] = shorter[~accepted]
-        if not bool(accepted.all()) and self.kernel is not None and not self._fresh(self.kernel, before.weights):
+        failed = ~accepted & ~beyond
+        self.state.length[which[failed]] = shorter[failed]
+        if bool(failed.any()) and self.kernel is not None and not self._fresh(self.kernel, before.weights):
             self.kernel = None  # perhaps it was too old after all
         return accepted
+
+    def _share(self, before: State, after: State) -> Tensor:
+        """The part of a step after which more than FITTED of the samples meet the margin, were all to move evenly."""
+        level = 1 - self.rounding
+        met = (level - before.margins) / (after.margins - before.margins)
+        met = torch.where(after.margins > level, met.clamp(0, 1), torch.inf)
+        met = torch.where(before.margins > level, 0.0, met).double()
+        needed = int(FITTED * met.shape[1]) + 1
+        return met.kthvalue(needed, dim=1).values * (1 + STEEP)
 
     def _attempt(self, which: Tensor, at: State, length: Tensor) -> tuple[State, Tensor]:
         """Where a step of this length leads, and its error in units of the tolerance."""

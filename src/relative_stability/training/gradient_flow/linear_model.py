@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+SMALL = 0.1  # αP beyond which a flow does not stand for α → 0
+
 
 def compression(weights: "Tensor", uninformative: Sequence[int]) -> "Tensor":
     """Anisotropy of the first layer, λ = √(⟨‖w_∥‖²⟩/d_∥) / √(⟨‖w_⊥‖²⟩/d_⊥), averaged over neurons.
@@ -28,9 +30,7 @@ def neuron_compression(weights: "Tensor", uninformative: Sequence[int]) -> "Tens
 
 def _mean_squares(weights: "Tensor", uninformative: Sequence[int]) -> tuple["Tensor", "Tensor"]:
     """Of each neuron, over informative inputs and over the others, each (h,)."""
-    import torch
-
-    blind = torch.zeros(weights.shape[1], dtype=torch.bool)
+    blind = weights.new_zeros(weights.shape[1]).bool()
     blind[list(uninformative)] = True
     squares = weights.double() ** 2
     return squares[:, ~blind].mean(1), squares[:, blind].mean(1)

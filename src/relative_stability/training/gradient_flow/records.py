@@ -64,23 +64,37 @@ class FlowRecords:
         self.tensors = {name: blank(len(times)) for name in SCALARS}
         self.tensors |= {f"time/{n}": blank(len(times), *w.shape[1:], dtype=torch.float32) for n, w in weights.items()}
         self.tensors |= {name: blank() for name in ("stop_time", "steps", "diverged")}
+        self.tensors |= {f"fitted_{name}": blank() for name in SCALARS} | {
+            "fitted_time": blank(),
+            "fitted_share": blank(),
+        }
+        self.tensors |= {f"fitted/{n}": blank(*w.shape[1:], dtype=torch.float32) for n, w in weights.items()}
         self.tensors["met"] = torch.zeros(count, dtype=torch.bool)
         self.tensors["plane"] = blank(POINTS, POINTS, dtype=torch.float32)
 
     def record(self, member: int, column: int, now: Now) -> None:
         """A net at a time of the grid, or at its end before that; all later columns repeat its scalars."""
+        for name, value in self._scores(member, now).items():
+            self.tensors[name][member, column:] = value
+        for name, weights in now.weights.items():
+            self.tensors[f"time/{name}"][member, column] = weights[member].float().cpu()
+
+    def record_fitted(self, member: int, time: float, share: float, now: Now) -> None:
+        """A net at t*. share: of the samples that meet the margin."""
+        for name, value in {**self._scores(member, now), "time": time, "share": share}.items():
+            self.tensors[f"fitted_{name}"][member] = value
+        for name, weights in now.weights.items():
+            self.tensors[f"fitted/{name}"][member] = weights[member].float().cpu()
+
+    def _scores(self, member: int, now: Now) -> dict[str, float]:
         first = now.weights[self.first][member].cpu()
-        scores = {
+        return {
             "train_loss": float(now.loss[member]),
             "test_error": float(((now.outputs[member] > 0) != (now.signs[member] > 0)).double().mean()),
             "compression": float(compression(first, self.uninformative)),
             "neuron_compression": float(neuron_compression(first, self.uninformative)),
             "output_scale": float(now.outputs[member].double().square().mean().sqrt()),
         }
-        for name, value in scores.items():
-            self.tensors[name][member, column:] = value
-        for name, weights in now.weights.items():
-            self.tensors[f"time/{name}"][member, column] = weights[member].float().cpu()
 
     def end(self, member: int, time: float, steps: int, met: bool, stuck: bool, outputs: Tensor) -> None:
         """The end of a flow. outputs: on the plane, (POINTS²,)."""
@@ -92,12 +106,13 @@ class FlowRecords:
 
 
 def curves_dataset(
-    seeds: range, alphas: Sequence[float], records: FlowRecords, samples: tuple[Tensor, Tensor], source: str
-) -> xr.Dataset:
+    seeds: range, alphas: Sequence[float], records: FlowRecords, samples: tuple[Tensor, Tensor], limits: Tensor,
+    source: str,
+) -> xr.Dataset:  # fmt: skip
     """The curves of S seeds at A values of alpha as they are stored.
 
     records: of S·A nets, those of a seed together; samples: inputs (S, P, d) and labels ±1 (S, P) of every seed;
-    source: of the dataset, interface, stripe or cylinder.
+    limits: λ as α → 0, (S,); source: of the dataset, interface, stripe or cylinder.
     """
 
     def stored(name: str) -> np.ndarray:
@@ -107,6 +122,7 @@ def curves_dataset(
     inputs, signs = samples
     position = inputs[:, :SAMPLES, [0, records.uninformative[0]]]
     for name in ("compression", "neuron_compression"):
+        records.tensors[f"fitted_{name}"] /= records.tensors[name][:, 0]
         records.tensors[name] /= records.tensors[name][:, :1].clone()
     along, axis = ("seed", "alpha"), np.linspace(-SPAN, SPAN, POINTS)
     hidden = f"time/{records.first}"
@@ -121,6 +137,20 @@ def curves_dataset(
             (*along, "time", "neuron", "feature"),
             stored(hidden),
             "first-layer weights w, NaN after the end of the flow",
+        ),
+        **{
+            f"fitted_{name}": labelled(along, stored(f"fitted_{name}"), f"{words}, at t*")
+            for name, words in SCALARS.items()
+        },
+        "fitted_time": labelled(along, stored("fitted_time"), "t*, first time that over a tenth of the margins is met"),
+        "fitted_share": labelled(
+            along, stored("fitted_share"), "part of the training samples that meet the margin at t*"
+        ),
+        "fitted_weight": labelled(
+            (*along, "neuron", "feature"), stored(f"fitted/{records.first}"), "first-layer weights w at t*"
+        ),
+        "limit_compression": labelled(
+            ("seed",), limits.numpy(), "compression λ of the neuron that grows fastest as α → 0"
         ),
         "stop_time": labelled(along, stored("stop_time"), "time at which every margin was met, or the flow was left"),
         "met": labelled(along, stored("met"), "whether every margin was met"),

@@ -11,9 +11,12 @@ from torch import Tensor
 
 from relative_stability.core.errors import Stopped
 from relative_stability.core.logs import log
+from relative_stability.core.randomness import generator
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.training.checkpoints import Checkpoints
 from relative_stability.training.gradient_flow.flow import Flow
+from relative_stability.training.gradient_flow.limits import fastest_growth
+from relative_stability.training.gradient_flow.linear_model import compression
 from relative_stability.training.gradient_flow.records import FlowRecords, Now, curves_dataset, plane, record_times
 from relative_stability.training.gradient_flow.tangent_kernel import stacked
 from relative_stability.training.members import make_net
@@ -56,11 +59,16 @@ def flow_run(
             )
     source = request["dataset"]["options"]["source"]
     shape = (len(seeds), len(alphas))
-    weights = {n: t.view(*shape, *t.shape[1:]) for n, t in records.tensors.items() if n.startswith("time/")}
-    weights.pop(f"time/{records.first}")  # these are among the curves
+    kept = {n: t for n, t in records.tensors.items() if n.startswith(("time/", "fitted/"))}
+    weights = {n: t.view(*shape, *t.shape[1:]) for n, t in kept.items() if not n.endswith(f"/{records.first}")}
     each = torch.stack([data.training_subset(request["P"], seed) for seed in seeds])
     samples = data.seen(each.flatten(), torch.device("cpu")).view(*each.shape, -1), 2 * data.labels[each] - 1
-    found = curves_dataset(seeds, alphas, records, samples, source)
+    limits = torch.full((len(seeds),), torch.nan, dtype=torch.float64)
+    if request["net"]["architecture"] == "one_hidden":
+        for k, seed in enumerate(seeds):
+            fastest = fastest_growth(samples[0][k], samples[1][k], generator(seed, "growth"))
+            limits[k] = compression(fastest[None, :-1], data.uninformative)
+    found = curves_dataset(seeds, alphas, records, samples, limits, source)
     return Trained(found, weights, _attributes(parts, device, len(groups[0])))
 
 
@@ -89,6 +97,7 @@ class _Group:
         surface = plane(test.shape[1], data.uninformative).to(test)
         self.elsewhere = [x.expand(len(members), -1, -1) for x in (test[None], surface)]
         self.former = [nets.outputs(x) for x in self.elsewhere]
+        self.ends_fitted = options["flow_end"] == "fitted"
         self.times = torch.tensor(record_times(options), dtype=torch.float64, device=device)
         self.records = FlowRecords(self.times.tolist(), self._weights(), data.uninformative)
         self.due = torch.zeros(len(members), dtype=torch.long)  # next column to be recorded
@@ -120,18 +129,29 @@ class _Group:
         """Record what is due, then try a step of those that go on."""
         state = self.flow.state
         times, over = self.times.cpu(), (self.flow.met | self.flow.stuck).cpu()
+        if self.ends_fitted:
+            over |= state.fitted.cpu().isfinite()
         reached = state.time.cpu() >= times[self.due.clamp(max=len(times) - 1)]
         if bool((reached | over)[active].any()):
             self._record([k for k in active.tolist() if reached[k] or over[k]], over)
         going = active[self.due[active] < len(times)].to(self.times.device)
         if len(going):
+            before = state.fitted[going].isnan()
             self.flow.advance(going, self.times[self.due[going.cpu()].to(self.times.device)])
+            if len(fitted := going[before & self.flow.state.fitted[going].isfinite()]):
+                self._record_fitted(fitted.tolist())
+
+    def _record_fitted(self, which: Sequence[int]) -> None:
+        """The nets that have just come to t*."""
+        started, state, now = time.monotonic(), self.flow.state, self._now(self._outputs()[0])
+        for k in which:
+            self.records.record_fitted(k, float(state.fitted[k]), float(self.flow.meeting(state.margins)[k]), now)
+        self.recording += time.monotonic() - started
 
     def _record(self, which: Sequence[int], over: Tensor) -> None:
         started, state = time.monotonic(), self.flow.state
         test, surface = self._outputs()
-        signs = self.test_signs.expand(len(self.members), -1)
-        now = Now(self._weights(), (1 - state.margins).clamp(min=0).mean(1), test, signs)
+        now = self._now(test)
         for k in which:
             self.records.record(k, int(self.due[k]), now)
             self.due[k] = len(self.times) if over[k] else self.due[k] + 1
@@ -151,6 +171,10 @@ class _Group:
             *self.members[k], "every margin is met" if met else "margins are left unmet", end,
             int(self.flow.state.steps[k]), *last.values(),
         )  # fmt: skip
+
+    def _now(self, test: Tensor) -> Now:
+        signs = self.test_signs.expand(len(self.members), -1)
+        return Now(self._weights(), (1 - self.flow.state.margins).clamp(min=0).mean(1), test, signs)
 
     def _outputs(self) -> list[Tensor]:
         """α(f − f₀) on the test set and on the plane, (M, …)."""
