@@ -8,7 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from relative_stability import InputError
-from relative_stability.analysis.claims.diffeomorphisms import check_all, to_markdown
+from relative_stability.analysis.claims.diffeomorphisms import check_all
+from relative_stability.analysis.claims.page import to_markdown
 from relative_stability.analysis.sweep import open_sweep
 from relative_stability.figures import draw
 from relative_stability.jobs import stages

@@ -66,8 +66,9 @@ def geometric_interval(values: Array) -> tuple[Array, Array, Array]:
 def over_seeds(statistic: Callable[[Array], float], values: Array, runs: int) -> Estimate:
     """A statistic of all seeds and its percentile interval over resampled seeds.
 
-    values: seeds on the last axis; statistic: from an array of the same shape to a number (NaN: it has no answer).
-    Seeds without a single number are no seeds: with fewer than two others there is no interval.
+    values: seeds on the last axis; statistic: from an array of the same shape to a number (NaN: it has no answer),
+    whatever the order of seeds. Seeds without a single number are no seeds: with fewer than two others there is no
+    interval.
     """
     value = statistic(values)
     values = values[..., np.isfinite(values).any(axis=tuple(range(values.ndim - 1)))]
@@ -75,8 +76,10 @@ def over_seeds(statistic: Callable[[Array], float], values: Array, runs: int) ->
     if seeds < 2:
         return Estimate(value, np.nan, np.nan, runs)
     generator = np.random.default_rng(0)
-    samples = [statistic(values[..., generator.integers(seeds, size=seeds)]) for _ in range(SAMPLES)]
-    present = np.array([sample for sample in samples if np.isfinite(sample)])
+    picked = np.sort([generator.integers(seeds, size=seeds) for _ in range(SAMPLES)], axis=1)
+    distinct, which = np.unique(picked, axis=0, return_inverse=True)  # few, as seeds are: 35 of four of them
+    samples = np.array([statistic(values[..., seeds]) for seeds in distinct])[which]
+    present = samples[np.isfinite(samples)]
     if len(present) < SAMPLES / 2:
         return Estimate(value, np.nan, np.nan, runs)
     low, high = np.quantile(present, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

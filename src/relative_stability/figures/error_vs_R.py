@@ -7,7 +7,7 @@ import numpy as np
 import seaborn as sns
 import xarray as xr
 
-from relative_stability.analysis.statistics import power_law, rank_correlation
+from relative_stability.analysis.statistics import geometric_mean, log_correlation, power_law
 from relative_stability.analysis.sweep import at_reference, left_out
 from relative_stability.figures.series import between, meanings
 from relative_stability.figures.style import PALE, finish, legend_line, log_axis, looks, plain
@@ -24,16 +24,17 @@ PREFACTOR = 0.2  # of √R, the test error on CIFAR-10 at P = 50,000 (Petrini et
 
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
-    """Test error, D, G, R after training at the reference displacement; by dataset and quantity the rank correlation
-    with the error, and the power law of the error in R.
+    """Test error, D, G, R after training at the reference displacement; by dataset and quantity the correlation of its
+    logarithm with that of the error, as the claims have it, and the power law of the error in R.
     """
     point, where = at_reference(sweep)
     point = point.sel(state="trained").transpose("dataset", "net", "P", "seed", ...)
     drawn = point[[*ORDER, "test_error"]].assign_coords(of=["value", "low", "high"])
     cells = [point.sel(dataset=dataset) for dataset in point["dataset"].values]
     for quantity in ORDER:
-        found = [rank_correlation(cell[quantity].values, cell["test_error"].values)[:3] for cell in cells]
-        words = f"rank correlation of test error and {quantity}, with its 95 % interval over seeds"
+        means = [[geometric_mean(cell[name].values, axis=-1).T for name in (quantity, "test_error")] for cell in cells]
+        found = [log_correlation(*pair)[:3] for pair in means]
+        words = f"correlation of log test error and log {quantity}, with its 95 % interval from resampling nets"
         drawn[f"correlation_{quantity}"] = ("dataset", "of"), found, {"long_name": words, "units": "1"}
     laws = [power_law(cell["R"].values, cell["test_error"].values) for cell in cells]
     for k, word in enumerate(("exponent", "prefactor")):
@@ -72,7 +73,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
     for (row, column), axes in np.ndenumerate(grid.axes):
         part, name = numbers.isel(dataset=row), f"{datasets[row]}: " if len(datasets) > 1 else ""
         axes.set_xlabel(labels[ORDER[column]].replace(":\n", ": "))
-        axes.set_title(f"{name}ρ = {between(part[f'correlation_{ORDER[column]}'])}", loc="left")
+        axes.set_title(f"{name}r = {between(part[f'correlation_{ORDER[column]}'])}", loc="left")
         if not axes.collections:
             axes.text(0.5, 0.5, "no value above 0 to draw", transform=axes.transAxes, ha="center")
             continue
@@ -83,7 +84,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
     for size in dict.fromkeys((sizes[0], sizes[-1])) if len(sizes) > 1 else ():
         legend |= legend_line(f"P = {size}", color=PALE, marker="o", linestyle="", markersize=areas[size] ** 0.5)
     one = [datasets[0]] * (len(datasets) == 1) + [f"P = {sizes[0]}"] * (len(sizes) == 1)
-    said = "a point is one seed; ρ: rank correlation with the error [95 % interval over seeds]"
+    said = "a point is one seed; r: correlation of logarithms of means over seeds [95 % interval, resampling nets]"
     text = [*one, numbers.attrs["where"], said, numbers.attrs["left_out"]]
     figure = finish(grid.figure, "; ".join(filter(None, text)), legend)
     for dataset, axes in zip(datasets, grid.axes[:, 0], strict=True):

@@ -272,7 +272,8 @@ def animation(kind: str, numbers: str, gif: str) -> None:
 
 def claims(request: Request, digests: Sequence[str], mark: str, sweeps: Sequence[str], table: str, page: str) -> None:
     """The claims checked on every sweep, as CSV and as a page in Markdown. digests: those that the sweeps must have."""
-    from relative_stability.analysis.claims.diffeomorphisms import check_all, to_csv, to_markdown
+    from relative_stability.analysis.claims.diffeomorphisms import check_all
+    from relative_stability.analysis.claims.page import to_csv, to_markdown
     from relative_stability.analysis.sweep import open_sweep
 
     datasets = [open_sweep(path) for path in sweeps]

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relative_stability.analysis.claims.diffeomorphisms import check, check_all, to_csv, to_markdown
+from relative_stability.analysis.claims.diffeomorphisms import check, check_all
+from relative_stability.analysis.claims.page import from_csv, spoken, to_csv, to_markdown
+from relative_stability.analysis.claims.verdicts import SIGNS, Row
 from tests.sweeps import made_up
 from tests.training.gradient_flow.flows import swept
 
@@ -111,8 +113,24 @@ def test_csv_and_page_hold_every_row():
     assert len(table) == len(found)
     assert np.isfinite([float(row["value"]) for row in table]).all()
     page = to_markdown(found, [sweep])
-    assert page.count("\n| ") == len(found) + 1  # and a header
+    assert page.count("\n| ") == len(found) + page.count("\n| sweep |")  # and a header for each claim
+    assert page.count("\n| sweep |") == len({row.claim for row in found if row.verdict in SIGNS}) + 1
+    counts = [sum(row.verdict == verdict for row in found) for verdict in ("holds", "fails", "undecided")]
+    assert "statements {} hold, {} fail and {} are undecided.".format(*counts) in page
+    assert from_csv(to_csv(found)) == found
     assert "None of the 24 trained nets diverged." in page
+
+
+def test_the_page_says_first_what_was_found_of_each_claim():
+    rows = [
+        Row("2. Nets are stable", "a", net, "R after training, here", value, value, value, "below 1", 4, verdict, "")
+        for net, value, verdict in (("x", 0.5, "holds"), ("y", 3.14159, "fails"), ("z", 0.9, "undecided"))
+    ]
+    said = "R after training (below 1): holds in 1 of 3; fails in y (3.14); undecided in z (0.9)"
+    assert spoken(rows) == [said]
+    page = to_markdown([*rows, rows[0]._replace(claim="1. First")], [])
+    assert page.index("- **1. First**") < page.index("- **2. Nets are stable**") < page.index("A claim **holds** where")
+    assert f"  - {said}" in page and "A convolutional net above 1" in page
 
 
 def test_claims_on_gradient_flows_name_their_regime_and_the_exponents_of_theory():
@@ -127,21 +145,23 @@ def test_claims_on_gradient_flows_name_their_regime_and_the_exponents_of_theory(
     assert flat.expected == "0, within 0.1" and abs(flat.value) < 0.1 and flat.runs == 6
     page = to_markdown(check(sweep), [sweep])
     assert "All other nets were followed until every margin was met." in page
-    assert page.count("\n| ") == len(check(sweep)) + 1
+    assert page.count("\n| ") == len(check(sweep)) + page.count("\n| sweep |")
 
 
 def test_known_exponents_of_a_flow_are_found():
-    sweep = swept()[0].copy(deep=True)
-    sizes, alpha = sweep.P.values.astype(float), sweep.alpha
+    sweep = swept()[0].copy(deep=True).assign_coords(P=[512, 1024, 2048], alpha=[1e-5, 100])
+    sizes = sweep.P.values.astype(float)
     noise = np.exp(0.01 * np.random.default_rng(0).standard_normal((3, 2)))
-    for name, exponent in (("compression", 0.5), ("test_error", -0.7), ("R", -1.0)):
+    for name, state, exponent in (
+        ("compression", "fitted", 0.5),
+        ("test_error", "trained", -0.7),
+        ("R", "trained", -1.0),
+    ):
+        where = {"alpha": 1e-5, "state": state}
         values = (sizes**exponent)[:, None] * noise
-        shape = sweep[name].sel(alpha=0.01, state="trained").transpose("P", "seed", ...)
+        shape = sweep[name].sel(where).transpose("P", "seed", ...)
         target = np.broadcast_to(values.reshape(*values.shape, *[1] * (shape.ndim - 2)), shape.shape)
-        sweep[name].loc[{"alpha": 0.01, "state": "trained"}] = shape.copy(data=target).transpose(
-            *sweep[name].sel(alpha=0.01, state="trained").dims
-        )
-    assert alpha.values.tolist() == [0.01, 100]
+        sweep[name].loc[where] = shape.copy(data=target).transpose(*sweep[name].sel(where).dims)
     found = [r for r in rows(sweep, "7. Linear model, features") if "exponent" in r.quantity]
     assert [round(r.value, 1) for r in found] == [0.5, -0.7, -1.0]
     assert [r.verdict for r in found] == ["holds"] * 3

@@ -11,10 +11,12 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from relative_stability.analysis.claims.diffeomorphisms import RULES, check, left_out, to_csv
+from relative_stability.analysis.claims.diffeomorphisms import check
+from relative_stability.analysis.claims.page import RULES, left_out, to_csv
+from relative_stability.analysis.claims.verdicts import SIGNS
 from relative_stability.core.store import write_dataset
 from relative_stability.figures import draw
-from relative_stability.figures.pages.report import VERDICTS, caption, page, picture, stage
+from relative_stability.figures.pages.report import caption, page, picture, stage
 from tests.sweeps import made_up
 
 FACTS = {
@@ -71,13 +73,13 @@ def html(tmp_path_factory):
 
 def test_every_claim_stands_there_with_its_verdict(html):
     rows = list(csv.DictReader(io.StringIO(to_csv(check(made_up(inside=True, diverged={("cnn", 128, 2)}))))))
-    claimed = [row for row in rows if row["verdict"] in VERDICTS]
+    claimed = [row for row in rows if row["verdict"] in SIGNS]
     parts = Parts(html)
     assert len([a for a in parts.all("span") if a.get("class", "").startswith("verdict ")]) == len(claimed) > 10
     assert all(row["quantity"] in parts.text and row["claim"] in parts.text for row in rows)
     assert "1 of the 24 trained nets diverged** and enter no number above: digits, cnn, P = 128, seed 2" in parts.text
-    counts = [sum(row["verdict"] == verdict for row in claimed) for verdict in VERDICTS]
-    assert "{} hold, {} fail, {} are undecided".format(*counts[:3]) in parts.text
+    counts = [sum(row["verdict"] == verdict for row in claimed) for verdict in SIGNS]
+    assert "{} hold, {} fail and {} are undecided".format(*counts[:3]) in parts.text
 
 
 @pytest.mark.parametrize(

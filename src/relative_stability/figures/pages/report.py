@@ -2,6 +2,7 @@
 
 import csv
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -10,7 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 from jinja2 import Environment, StrictUndefined
 
-from relative_stability.analysis.claims.diffeomorphisms import RULES, left_out
+from relative_stability.analysis.claims.page import (
+    MEANING,
+    RULES,
+    by_claim,
+    from_csv,
+    left_out,
+    number,
+    shown,
+    spoken,
+)
 from relative_stability.analysis.claims.verdicts import SIGNS
 from relative_stability.analysis.collect import MADE_BY
 from relative_stability.analysis.sweep import open_sweep
@@ -21,7 +31,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-VERDICTS = tuple(SIGNS)
 
 
 class Picture(NamedTuple):
@@ -123,19 +132,23 @@ def page(
     """The page. claims: the table as CSV; made: what made the sweeps; rules: of the verdicts; missing: see `left_out`,
     by sweep.
     """
-    with claims.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        row["interval"] = f"{_number(row['low'])} to {_number(row['high'])}" if _number(row["low"]) != "–" else "–"
-        row["value"] = _number(row["value"])
-    checked = [row for row in rows if row["verdict"] in VERDICTS]
+    rows = from_csv(claims.read_text(encoding="utf-8"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["duration"] = duration
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
-        sweeps=list(dict.fromkeys([row["sweep"] for row in rows] + [p.sweep for p in pictures])),
-        rows=rows,
-        counts={verdict: sum(row["verdict"] == verdict for row in checked) for verdict in VERDICTS},
+        sweeps=list(dict.fromkeys(p.sweep for p in pictures)),
+        claims=[
+            {
+                "name": name,
+                "spoken": spoken(those),
+                "meaning": MEANING.get(number(name), ""),
+                "rows": [shown(row) for row in those],
+            }
+            for name, those in by_claim(rows).items()
+        ],
+        unclaimed=[shown(row) for row in rows if row.verdict not in SIGNS],
+        counts=Counter(row.verdict for row in rows),
         rules=rules,
         missing=missing,
         pictures=pictures,
@@ -147,7 +160,3 @@ def page(
 
 def _plain(text: str) -> str:
     return text.replace("**", "")
-
-
-def _number(text: str) -> str:
-    return "–" if text in ("nan", "") else f"{float(text):.3g}"
