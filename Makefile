@@ -15,7 +15,7 @@ unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 # A test process for each core; tests of a file share one, and its fixtures.
 TESTS := pytest --dist loadfile --no-loadscope-reorder --numprocesses logical
 
-.PHONY: help figures test test-slurm quick lint format bench dry status prune clean lock
+.PHONY: help setup figures report test test-slurm quick lint format bench dry status prune clean lock
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,11 +31,13 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+setup: $(READY) ## set up .venv, and nothing else
+
 figures: $(READY) ## set up, then make every figure and the claims from the embedded data (minutes)
 	snakemake
-	@echo
-	@echo "Figures: results/figures/*.png (and .pdf, with the numbers drawn in .nc)"
-	@echo "Claims:  results/claims.md (and results/claims.csv)"
+
+report: $(READY) ## the same, and pages that open anywhere: results/report.html and explorer.html
+	snakemake all report
 
 test: $(READY) ## set up, then run the test suite (ten minutes on 2 cores)
 	$(TESTS) -m "not slurm"

@@ -23,6 +23,7 @@ rule figure:
         "results/logs/figures/{figure}.log",
     benchmark:
         "results/benchmarks/figures/{figure}.tsv"
+    priority: lambda w: int(grid.figure(w.figure).animated)  # or its film would be made alone at the end
     resources:
         mem_mb=2000,
         runtime=20,
@@ -47,6 +48,7 @@ rule animation:
         "results/logs/figures/{figure}.animation.log",
     benchmark:
         "results/benchmarks/figures/{figure}.animation.tsv"
+    priority: 1
     resources:
         mem_mb=2000,
         runtime=20,

@@ -69,6 +69,7 @@ onstart:
 
 onsuccess:
     hooks.end(packs, started)
+    print(*hooks.found(grid), sep="\n", file=sys.stderr)
 
 
 onerror:

@@ -34,7 +34,7 @@ rule train:
         request=lambda w: grid.find(w.digest).json,
         how=grid.how,
     message:
-        "train {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds}"
+        "train {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds} ({wildcards.digest})"
     script:
         "../scripts/train.py"
 
@@ -64,7 +64,7 @@ rule measure:
         request=lambda w: grid.find(w.digest).json,
         device=grid.device,
     message:
-        "measure {wildcards.observable} of {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds}"
+        "measure {wildcards.observable} of {wildcards.net} on {wildcards.dataset}, P = {wildcards.P}, seeds {wildcards.seeds} ({wildcards.digest})"
     script:
         "../scripts/measure.py"
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from relative_stability import __version__
 from relative_stability.cli import confirm, estimate, measure, publish, status
 from relative_stability.cli.configs import add_configs, grids
 from relative_stability.core.errors import InputError
@@ -13,6 +14,7 @@ from relative_stability.core.errors import InputError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; bad input ends it with one sentence and exit code 2."""
     parser = argparse.ArgumentParser(prog="relative-stability", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     prune = verbs.add_parser("prune", help="list results that no given config refers to, or delete them")
     add_configs(prune)

@@ -22,6 +22,7 @@ os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook sets what may 
 # kind: what it is drawn from, a sweep or several, its first dataset, the curves of its run at the largest P, or the net
 # of that run with its dataset
 KINDS = {
+    "R_vs_P": "sweep",
     "boundary": "run",
     "claims": "sweeps",
     "compression": "sweep",

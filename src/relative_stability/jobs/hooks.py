@@ -1,16 +1,23 @@
 """What is done as snakemake begins and ends: packs written down, times from the future set right, failures named."""
 
+import csv
 import os
 import shutil
 import sys
 import time
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 from relative_stability.jobs.shared_process import FOLDER, Packs
 from relative_stability.jobs.stages import ANEW
 from relative_stability.jobs.status import failures
+from relative_stability.plan.grid import Grid
+from relative_stability.plan.marks import is_made
 from relative_stability.plan.runs import RESULTS
+
+# Of the table of claims: how a quantity begins, and what it is here.
+NUMBERS = {"R at init": "before", "R after training": "after", "exponent of R in P": "power"}
 
 
 def begin(packs: Packs, inputs: Iterable[str | Path], anew: bool) -> None:
@@ -30,6 +37,31 @@ def set_right(files: Iterable[str | Path]) -> None:
     for file in {Path(file) for file in files}:
         if file.exists() and file.stat().st_mtime > time.time():
             os.utime(file)
+
+
+def found(grid: Grid) -> list[str]:
+    """What the claims say of R, a line for each net, and where to look next; nothing where there are none yet."""
+    table = Path(grid.claims.path).with_suffix(".csv")
+    if not (is_made(grid.claims.mark) and table.is_file()):
+        return []
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    said: dict[str, dict[str, str]] = {}
+    for row, (start, word) in product(rows, NUMBERS.items()):
+        if row["quantity"].startswith(start) and row["value"] != "nan":
+            said.setdefault(row["subject"], {}).setdefault(word, f"{float(row['value']):.2g}")
+    lines = [
+        f"  {net}: R {numbers['before']} at initialisation, {numbers['after']} after training"
+        + (f", as P to the power {numbers['power']}" if "power" in numbers else "")
+        for net, numbers in said.items()
+        if {"before", "after"} <= set(numbers)
+    ]
+    if not lines:
+        return []
+    more = (
+        f"Figures: {RESULTS}/figures; claims: {grid.claims.path}; all on one page: make report; R of a net of yours: "
+    )
+    return ["", "Relative stability R, at the largest P:", *lines, f"{more}relative-stability measure"]
 
 
 def end(packs: Packs, since: float) -> None:
