@@ -8,7 +8,7 @@ from relative_stability.plan.grid import read_grid
 from tests.slurm.conftest import running
 from tests.slurm.submitted import ALONE, SMALL, jobs_of, project_with, submit, submitting, sweep
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 
 
 def said_by(result):

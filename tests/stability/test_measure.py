@@ -332,3 +332,10 @@ def test_noise_as_a_family_is_independent_of_the_noise_that_it_is_compared_with(
 def test_what_is_no_number_is_refused(net, images, bad):
     with pytest.raises(rs.InputError, match="is refused: a number, or a list of at least one, is needed"):
         rs.measure(net, images, **bad)
+
+
+def test_images_that_the_net_cannot_take_are_refused_with_what_it_says():
+    net = rs.build_net("cnn", 3, 10, 28, seed=0).train()
+    with pytest.raises(rs.InputError, match=r"the net cannot take images of 1×28×28 \(Given groups=1.* 3 channels"):
+        rs.measure(net, torch.randn(10, 1, 28, 28), displacement=[1])
+    assert net.training

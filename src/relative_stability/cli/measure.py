@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
     from relative_stability.datasets.images import find_images, load_images
     from relative_stability.nets.external import load_net
     from relative_stability.nets.weights import load_weights
-    from relative_stability.stability.measure import measure
+    from relative_stability.stability.measure import measure, refuse_images
 
     paths = find_images(options.images)
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> None:
     dtype = getattr(torch, options.dtype)
     net, images = net.to(device, dtype), images.to(device, dtype)
     _say(options, images.shape, preprocessing, device)
-    _try(net, images)
+    refuse_images(net, images, "; see --size and --channels")
     settings = {key: getattr(options, key) for key in PASSED_ON}
     with tqdm(unit="pass", disable=None, leave=False) as bar, warnings.catch_warnings():
 
@@ -124,22 +124,6 @@ def run(options: argparse.Namespace) -> None:
         print(f"Written to {options.out}", file=sys.stderr)
     if plot is not None:
         _draw(result, plot)
-
-
-def _try(net: Any, images: Any) -> None:
-    """Refuse images that the net cannot take, with what it says of them."""
-    import torch
-
-    training = net.training
-    try:
-        with torch.no_grad():
-            net.eval()(images[:2])
-    except (RuntimeError, ValueError, AssertionError) as error:
-        shape = "×".join(map(str, images.shape[1:]))
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"the net cannot take images of {shape} ({reason}); see --size and --channels") from None
-    finally:
-        net.train(training)
 
 
 def _check(options: argparse.Namespace) -> Path | None:

@@ -144,6 +144,8 @@ def read_attributes(path: str | Path, remade_by: str = "") -> dict[str, Any]:
 
 def broken(path: str | Path, remade_by: str, reason: object) -> InputError:
     """The sentence for a result that cannot be used: which file, why, and which rule remakes it."""
+    if isinstance(reason, FileNotFoundError):
+        return InputError(f"{path} is not there" + (f"; rule {remade_by} makes it: run snakemake" if remade_by else ""))
     remedy = f"delete it and run snakemake again: rule {remade_by} remakes it" if remade_by else "remove or replace it"
     return InputError(f"{path} is not a complete result file ({reason}); {remedy}")
 

@@ -216,8 +216,9 @@ def measure(
     Returns a Dataset with D, G, R, dimensions (cut, displacement) or the magnitude's own. Their intervals come from
     resampling the images `bootstrap` times: they say how much other test images would move the numbers of this net,
     and not how much other nets differ; for that, a sweep has R_over_seeds (see `analysis.collect`).
-    Warns about magnitudes outside the useful range. Raises InputError for settings that cannot be drawn and for
-    activations that are not finite. Source: Petrini et al. 2021, arXiv 2105.02468, eqs. 6 to 8.
+    Warns about magnitudes outside the useful range. Raises InputError for settings that cannot be drawn, for images
+    that the net cannot take, and for activations that are not finite. Source: Petrini et al. 2021, arXiv 2105.02468,
+    eqs. 6 to 8.
 
     >>> images = torch.randn(100, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     >>> R = measure(lambda x: x.mean((2, 3)), images, displacement=[0.5, 1]).R
@@ -255,19 +256,23 @@ def measure(
         "batch_size": batch_size,
         "bootstrap": bootstrap,
     }
-    dataset = stability_dataset(
-        net,
-        images,
-        families,
-        magnitudes,
-        estimator=estimator,
-        noise_matching=noise_matching,
-        layers=layers,
-        batch_norm=batch_norm,
-        mixed_precision=mixed_precision,
-        progress=progress,
-        **told,
-    )
+    try:
+        dataset = stability_dataset(
+            net,
+            images,
+            families,
+            magnitudes,
+            estimator=estimator,
+            noise_matching=noise_matching,
+            layers=layers,
+            batch_norm=batch_norm,
+            mixed_precision=mixed_precision,
+            progress=progress,
+            **told,
+        )
+    except RuntimeError:
+        refuse_images(net, images)
+        raise
     attributes: dict[str, str | int | float] = {
         "perturbation": family.name,
         "estimator": estimator if isinstance(estimator, str) else " ".join(estimator),
@@ -283,3 +288,14 @@ def measure(
         if hasattr(family, option):
             attributes[option] = getattr(family, option)
     return dataset.assign_attrs(attributes)
+
+
+def refuse_images(net: Any, images: Tensor, remedy: str = "") -> None:
+    """Raise InputError, with what the net says, if it cannot take two of the images. remedy: what may be done."""
+    try:
+        with torch.no_grad(), evaluation_mode(net, "running", images.device):
+            net(images[:2])
+    except (RuntimeError, ValueError, AssertionError) as error:
+        shape = "×".join(map(str, images.shape[1:]))
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"the net cannot take images of {shape} ({reason}){remedy}") from None
