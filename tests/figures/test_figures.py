@@ -1,6 +1,7 @@
 """Figures without looking at pixels: data drawn equals data given, axes are labelled, nothing is cut off."""
 
 import re
+from importlib import import_module
 
 import matplotlib
 import numpy as np
@@ -510,3 +511,14 @@ def test_the_boundary_is_drawn_where_labels_change(sources):
     # What is learnt at small alpha hardly depends on the uninformative input.
     plane = numbers["output_plane"].sel(alpha=0.01)
     assert float(plane.std("x_perpendicular").mean()) < 0.3 * float(plane.std("x_parallel").mean())
+
+
+def test_figures_that_compare_two_rules_of_batch_normalisation_say_so(sources):
+    sweep = open_dataset(sources / "sweep.nc").assign_attrs(batch_norm="auto")
+    assert "cnn" in sweep["architecture"].values and "fc" in sweep["architecture"].values
+    words = "batch normalisation by each batch at initialisation, by running statistics after training"
+    for rule, nets, said in (("auto", ["fc", "cnn"], True), ("auto", ["fc"], False), ("clean", ["fc", "cnn"], False)):
+        shown = sweep.sel(net=nets).assign_attrs(batch_norm=rule)
+        for kind in ("R_vs_P", "stability_vs_P"):
+            module = import_module(f"relative_stability.figures.{kind}")
+            assert (words in notes(module.draw(module.numbers(shown)))) is said

@@ -9,7 +9,7 @@ import seaborn as sns
 import xarray as xr
 
 from relative_stability.analysis.sweep import left_out, magnitude_axis
-from relative_stability.figures.series import long, summary
+from relative_stability.figures.series import long, summary, two_rules
 from relative_stability.figures.style import PALE, finish, legend_line, log_axis, look, plain
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def numbers(sweeps: Sequence[xr.Dataset]) -> xr.Dataset:
     for axis in ("dataset", "net"):
         order = dict.fromkeys(str(label) for sweep in sweeps for label in sweep[axis].values)
         drawn = drawn.sel({axis: list(order)})
-    gaps = [f"{sweep.attrs.get('sweep', '')}: {left_out(sweep)}" for sweep in sweeps if left_out(sweep)]
+    gaps = list(dict.fromkeys(filter(None, map(two_rules, sweeps))))
+    gaps += [f"{sweep.attrs.get('sweep', '')}: {left_out(sweep)}" for sweep in sweeps if left_out(sweep)]
     drawn.attrs = {
         "seeds": max(sweep.sizes["seed"] for sweep in sweeps),
         "P": ", ".join(dict.fromkeys(str(int(sweep["P"][-1])) for sweep in sweeps)),

@@ -14,6 +14,7 @@ from relative_stability.analysis.statistics import exponent, geometric_mean, geo
 from relative_stability.analysis.sweep import left_out, regime
 from relative_stability.core.errors import InputError
 from relative_stability.figures.style import DOTTED, PALE, label_ends, legend_line, log_axis, look, plain
+from relative_stability.nets import ARCHITECTURES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +79,7 @@ def summary(sweep: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
     merged = merged.assign_coords(
         {k: sweep[k] for k in ("architecture",) if k in sweep.coords and "net" in merged.dims}
     )
-    told = {key: sweep.attrs.get(key, "") for key in ("sweep", "perturbation")}
+    told = {key: sweep.attrs.get(key, "") for key in ("sweep", "perturbation", "batch_norm")}
     return merged.assign_attrs(told, seeds=int(sweep.sizes["seed"]), left_out="; ".join(filter(None, said)))
 
 
@@ -202,7 +203,16 @@ def note(numbers: xr.Dataset, first: str = "") -> str:
     seeds = numbers.attrs["seeds"]
     text = f"geometric mean over {seeds} seeds, band ± 1 standard deviation" if seeds > 1 else "one seed, no band"
     datasets = plain(numbers["dataset"].values[0]) if numbers.sizes["dataset"] == 1 else ""
-    return "; ".join(part for part in (datasets, first, text, numbers.attrs["left_out"]) if part)
+    return "; ".join(filter(None, (datasets, first, text, two_rules(numbers), numbers.attrs["left_out"])))
+
+
+def two_rules(numbers: xr.Dataset) -> str:
+    """What a figure must say that compares nets with batch normalisation at initialisation and after training."""
+    nets: Iterable[str] = numbers["architecture"].values.astype(str) if "architecture" in numbers.coords else []
+    normed = any(ARCHITECTURES[net].batch_norm for net in nets if net in ARCHITECTURES)
+    if not (normed and "state" in numbers.dims and numbers.attrs.get("batch_norm") == "auto"):
+        return ""
+    return "batch normalisation by each batch at initialisation, by running statistics after training"
 
 
 def alpha_label(alpha: float) -> str:
