@@ -126,8 +126,10 @@ def test_the_page_says_first_what_was_found_of_each_claim():
         Row("2. Nets are stable", "a", net, "R after training, here", value, value, value, "below 1", 4, verdict, "")
         for net, value, verdict in (("x", 0.5, "holds"), ("y", 3.14159, "fails"), ("z", 0.9, "undecided"))
     ]
-    said = "R after training (below 1): holds in 1 of 3; fails in y (3.14); undecided in z (0.9)"
+    said = "R after training (below 1): holds in 1 of 3. Fails: y (3.14). Undecided: z (0.9)"
     assert spoken(rows) == [said]
+    again = spoken([*rows, rows[1]._replace(sweep="b")])
+    assert again[0].endswith("Fails: y in sweep a (3.14); y in sweep b (3.14). Undecided: z (0.9)")
     page = to_markdown([*rows, rows[0]._replace(claim="1. First")], [])
     assert page.index("- **1. First**") < page.index("- **2. Nets are stable**") < page.index("A claim **holds** where")
     assert f"  - {said}" in page and "A convolutional net above 1" in page

@@ -64,8 +64,13 @@ def spoken(rows: Sequence[Row]) -> list[str]:
     said = []
     for quantity in dict.fromkeys(row.quantity.partition(",")[0] for row in rows):
         those = [row for row in rows if row.quantity.partition(",")[0] == quantity]
+        twice = {name for name, count in Counter(row.subject for row in those).items() if count > 1}
         named = {
-            verdict: ", ".join(f"{row.subject} ({_number(row.value)})" for row in those if row.verdict == verdict)
+            verdict: "; ".join(
+                f"{row.subject}{f' in sweep {row.sweep}' if row.subject in twice else ''} ({_number(row.value)})"
+                for row in those
+                if row.verdict == verdict
+            )
             for verdict in ("fails", "undecided", "open")
         }
         counts, expected = Counter(row.verdict for row in those), those[0].expected
@@ -73,8 +78,8 @@ def spoken(rows: Sequence[Row]) -> list[str]:
             said.append(f"{quantity}: {named['open']}")
             continue
         words = f"{quantity} ({expected}): holds in {counts['holds']} of {len(those)}"
-        words += f"; fails in {named['fails']}" if named["fails"] else ""
-        said.append(words + (f"; undecided in {named['undecided']}" if named["undecided"] else ""))
+        words += f". Fails: {named['fails']}" if named["fails"] else ""
+        said.append(words + (f". Undecided: {named['undecided']}" if named["undecided"] else ""))
     return said
 
 
