@@ -180,6 +180,12 @@ def test_a_single_figure_by_its_name_is_as_fresh(elsewhere):
         assert elsewhere.jobs(CONFIG, name) == {"pack": 1, "collect": 1, "figure": 1}
 
 
+def test_a_finished_run_has_no_warning(elsewhere):
+    said = elsewhere.dry_run().stdout
+    assert "Nothing to be done" in said
+    assert "Warning" not in said and "provenance" not in said and "metadata" not in said
+
+
 def test_a_look_at_another_config_makes_nothing_stale(elsewhere):
     with elsewhere.edited(CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]"):
         assert elsewhere.jobs() != {}

@@ -31,8 +31,10 @@ asked = Asked(
     and not (workflow.dryrun or workflow.touch),
 )
 started = time.time()
-# It would say of each result of a failed job that there is no older one to go back to.
-logger.addFilter(lambda record: "no backup found" not in record.getMessage())
+# It would say of each result of a failed job that there is no older one to go back to, and of what packs have made that
+# Snakemake has no records of it, which are not needed.
+UNSAID = ("no backup found", "missing provenance", "with missing metadata")
+logger.addFilter(lambda record: not any(words in record.getMessage() for words in UNSAID))
 
 
 def newer(result):

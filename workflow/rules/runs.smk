@@ -88,8 +88,9 @@ rule pack:
         cpus_per_task=lambda w, threads: threads,
     params:
         pack="results/.packs/{digest}.json",
+        what=lambda w: packs.find(w.digest).what,
         how=grid.how,
     message:
-        "pack {wildcards.digest}"
+        "train and measure {params.what} (pack {wildcards.digest})"
     script:
         "../scripts/pack.py"

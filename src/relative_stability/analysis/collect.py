@@ -19,7 +19,7 @@ NET = "run_net"  # the dimension of all nets of all runs, labelled by dataset, n
 ROUNDING = 1e-6  # other machines may round otherwise what runs have in common
 BATCH = 200  # runs that are combined at once: a dataset takes much more memory than its numbers
 # What belongs to one file, and not to all that is in the sweep.
-FILE_ATTRIBUTES = ("request", "digest", "wall_time_s", "stage", "coordinates")
+FILE_ATTRIBUTES = ("request", "digest", "code", "wall_time_s", "stage", "coordinates")
 # What made runs, of which a sweep names all: it may be added to for months, and on other machines.
 MADE_BY = ("package_version", "commit", "torch_version", "cuda_version", "device", "training_device")
 # What does not depend on the seed, and the axes that it does depend on.

@@ -67,6 +67,14 @@ class Pack:
         return resources.JobCost(self.seconds, self.megabytes)
 
     @property
+    def what(self) -> str:
+        """Which runs it has, in a few words."""
+        places = [Path(task["train"]["curves"]).parts[-4:-1] for task in self.tasks]
+        datasets, nets, sizes = (list(dict.fromkeys(part)) for part in zip(*places, strict=True))
+        span = sizes[0] if len(sizes) == 1 else f"{len(sizes)} values of P"
+        return f"{', '.join(nets)} on {', '.join(datasets)}, {span}: {len(places)} runs"
+
+    @property
     def datasets(self) -> list[str]:
         """The files that it reads."""
         return sorted({task["train"]["dataset"] for task in self.tasks})
