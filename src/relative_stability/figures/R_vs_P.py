@@ -19,7 +19,7 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """Datasets in columns; below 1 a net's output heeds the perturbation less than noise of equal norm."""
+    """Datasets in columns; below 1 the perturbation changes a net's output less than noise of equal norm does."""
     family = numbers.attrs["perturbation"]
     label = f"$R$, relative stability\nto a {family}"
     grid, legend = series.lines(
@@ -27,5 +27,5 @@ def draw(numbers: xr.Dataset) -> "Figure":
     )
     if grid.axes.size == 1:
         grid.figure.set_figwidth(1.5 * grid.figure.get_figwidth())
-    note = f"below 1: the output heeds a {family} less than noise of equal norm"
+    note = f"below 1: a {family} changes the output less than noise of equal norm does"
     return finish(grid.figure, f"{note}\n{series.note(numbers, numbers.attrs['where'])}", legend)
