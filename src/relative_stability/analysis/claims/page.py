@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ COLUMNS = {
     "sweep": "sweep", "subject": "on", "quantity": "quantity", "value": "value", "interval": "95 % interval",
     "expected": "claimed", "runs": "runs", "verdict": "verdict",
 }  # fmt: skip
+PLACE = re.compile(r", (?:at P|both|cut|displacement|from P|here|magnitude)")  # where a quantity was read follows
 # What it means where a claim fails, by its number.
 MEANING = {
     "1": "A net that begins elsewhere prefers deformations or noise by its architecture, or by how batch normalisation "
@@ -62,8 +64,8 @@ def by_claim(rows: Iterable[Row]) -> dict[str, list[Row]]:
 def spoken(rows: Sequence[Row]) -> list[str]:
     """What was found of a claim, a sentence for each quantity that it is about. rows: its own."""
     said = []
-    for quantity in dict.fromkeys(row.quantity.partition(",")[0] for row in rows):
-        those = [row for row in rows if row.quantity.partition(",")[0] == quantity]
+    for quantity in dict.fromkeys(PLACE.split(row.quantity)[0] for row in rows):
+        those = [row for row in rows if PLACE.split(row.quantity)[0] == quantity]
         twice = {name for name, count in Counter(row.subject for row in those).items() if count > 1}
         named = {
             verdict: "; ".join(
