@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from relative_stability.analysis.claims.page import to_csv
+from relative_stability.analysis.claims.verdicts import Row
 from relative_stability.core.logs import job_log
-from relative_stability.jobs.hooks import begin, end
+from relative_stability.core.store import write_text
+from relative_stability.jobs.hooks import begin, end, findings
 from relative_stability.jobs.shared_process import FOLDER, Packs
 from relative_stability.jobs.stages import ANEW
 from relative_stability.plan.grid import build_grid
+from relative_stability.plan.marks import making
 from tests.runs import make_runs
 
 CONFIG = """
@@ -114,3 +118,30 @@ def test_jobs_are_told_what_is_to_be_made_anew(grid, monkeypatch):
 def test_a_good_end_says_nothing(grid, capsys):
     end(packs_of(grid), time.time() - 1)
     assert capsys.readouterr().err == ""
+
+
+def test_what_was_found_of_r_is_said_in_a_line_for_each_net(grid):
+    numbers = [
+        ("R at init, cut 3", 1.234),
+        ("R after training at P = 32, cut 3", 0.25),
+        ("exponent of R in P, cut 3", -0.5),
+    ]
+    rows = [Row("x", "default", "digits, fc", what, v, v, v, "", 2, "holds", "") for what, v in numbers]
+    rows += [Row("x", "moved", "digits, fc", "R at init, displacement 1", 9.0, 9, 9, "", 2, "holds", "")]
+    rows += [Row("x", "default", "digits, lost", "R at init, cut 3", *[float("nan")] * 3, "", 0, "undecided", "")]
+    assert findings(grid) == []  # nothing was checked yet
+    write_text(grid.claims.path.replace(".md", ".csv"), to_csv(rows))
+    assert findings(grid) == []  # what lies there was made for another config
+    with making(grid.claims.mark):
+        pass
+    _, _, line, more = findings(grid)
+    assert line == "  digits, fc: R 1.2 at initialisation, 0.25 after training, as P to the power -0.5"
+    assert "results/claims.md" in more and "relative-stability measure" in more
+
+
+def test_a_pack_says_what_it_trains(grid):
+    for m in grid.sweeps[0].measurements:
+        Path(m.path).unlink()
+    packs = packs_of(grid)
+    (mark,) = set(packs.makers([m.path for m in grid.sweeps[0].measurements]))
+    assert packs.find(Path(mark).name).what == "fc on digits, 2 values of P"

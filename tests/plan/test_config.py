@@ -326,6 +326,17 @@ def test_a_flow_does_not_depend_on_what_it_does_not_heed(schema):
     assert plain.digest == timed.digest
 
 
+@pytest.mark.parametrize(("alpha", "warned"), [([1e-6, 1000], False), ([0.5, 1000], True), (1000, False)])
+def test_an_alpha_that_is_not_small_for_the_largest_P_is_warned_of(schema, alpha, warned):
+    config = copy.deepcopy(FLOW_BASE)
+    config["sweeps"]["linear"]["training"]["alpha"] = alpha
+    largest = max(config["sweeps"]["linear"]["P"])
+    said = [sentence for sentence in build_grid(config, schema).warnings if "is not small for P" in sentence]
+    assert len(said) == warned
+    if warned:
+        assert f"training.alpha: 0.5 is not small for P = {largest}, as αP is {0.5 * largest:.2g}" in said[0]
+
+
 def test_a_deep_net_follows_a_flow_by_the_options_of_its_sweep(schema):
     config = copy.deepcopy(FLOW_BASE)
     config["sweeps"]["linear"]["nets"] = ["one_hidden", "deep"]

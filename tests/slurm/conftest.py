@@ -30,6 +30,7 @@ def pytest_collection_modifyitems(items):
         reason = f"no SLURM here: install slurm-wlm and munge (missing: {', '.join(MISSING)})"
     elif CONFIG.exists() and "tests/slurm/cluster.sh" not in CONFIG.read_text():
         reason = "this machine has a SLURM of its own, which is left alone"
+    # On most machines there is none, nor the right to start one; where it runs in earnest, CI, it is installed first.
     for item in items:
         if reason and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.skip(reason=reason))

@@ -339,3 +339,10 @@ def test_images_that_the_net_cannot_take_are_refused_with_what_it_says():
     with pytest.raises(rs.InputError, match=r"the net cannot take images of 1×28×28 \(Given groups=1.* 3 channels"):
         rs.measure(net, torch.randn(10, 1, 28, 28), displacement=[1])
     assert net.training
+
+    def strict(x):
+        assert x.shape[-1] == 32, "32 pixels are needed"
+        return x.flatten(1)
+
+    with pytest.raises(rs.InputError, match=r"the net cannot take images of 1×28×28 \(32 pixels are needed\)"):
+        rs.measure(strict, torch.randn(10, 1, 28, 28), displacement=[1])

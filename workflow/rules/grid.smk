@@ -71,7 +71,7 @@ onstart:
 
 onsuccess:
     hooks.end(packs, started)
-    print(*hooks.found(grid), sep="\n", file=sys.stderr)
+    print(*hooks.findings(grid), sep="\n", file=sys.stderr)
 
 
 onerror:

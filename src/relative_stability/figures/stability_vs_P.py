@@ -59,4 +59,4 @@ def draw(numbers: xr.Dataset) -> "Figure":
         words = "\nexponents: least squares of logarithms, with 95 % intervals over seeds"
     # A table is as high as its panel, whose height is found step by step.
     note = series.note(numbers, numbers.attrs["where"]) + words
-    return finish(grid.figure, note, legend, passes=4 if words else 1)
+    return finish(grid.figure, note, legend, passes=12 if words else 1)

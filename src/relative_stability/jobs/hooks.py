@@ -1,6 +1,6 @@
 """What is done as snakemake begins and ends: packs written down, times from the future set right, failures named."""
 
-import csv
+import math
 import os
 import shutil
 import sys
@@ -39,17 +39,17 @@ def set_right(files: Iterable[str | Path]) -> None:
             os.utime(file)
 
 
-def found(grid: Grid) -> list[str]:
+def findings(grid: Grid) -> list[str]:
     """What the claims say of R, a line for each net, and where to look next; nothing where there are none yet."""
+    from relative_stability.analysis.claims.page import from_csv
+
     table = Path(grid.claims.path).with_suffix(".csv")
     if not (is_made(grid.claims.mark) and table.is_file()):
         return []
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     said: dict[str, dict[str, str]] = {}
-    for row, (start, word) in product(rows, NUMBERS.items()):
-        if row["quantity"].startswith(start) and row["value"] != "nan":
-            said.setdefault(row["subject"], {}).setdefault(word, f"{float(row['value']):.2g}")
+    for row, (start, word) in product(from_csv(table.read_text(encoding="utf-8")), NUMBERS.items()):
+        if row.quantity.startswith(start) and math.isfinite(row.value):
+            said.setdefault(row.subject, {}).setdefault(word, f"{row.value:.2g}")
     lines = [
         f"  {net}: R {numbers['before']} at initialisation, {numbers['after']} after training"
         + (f", as P to the power {numbers['power']}" if "power" in numbers else "")

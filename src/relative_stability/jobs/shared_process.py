@@ -71,8 +71,8 @@ class Pack:
         """Which runs it has, in a few words."""
         places = [Path(task["train"]["curves"]).parts[-4:-1] for task in self.tasks]
         datasets, nets, sizes = (list(dict.fromkeys(part)) for part in zip(*places, strict=True))
-        span = sizes[0] if len(sizes) == 1 else f"{len(sizes)} values of P"
-        return f"{', '.join(nets)} on {', '.join(datasets)}, {span}: {len(places)} runs"
+        span = f"P = {sizes[0][1:]}" if len(sizes) == 1 else f"{len(sizes)} values of P"
+        return f"{', '.join(nets)} on {', '.join(datasets)}, {span}"
 
     @property
     def datasets(self) -> list[str]:

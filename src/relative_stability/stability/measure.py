@@ -23,6 +23,7 @@ NoiseMatching = Literal["auto", "mean", "image"]
 NOISE_MATCHINGS: tuple[str, ...] = get_args(NoiseMatching)
 # The definition gives every image noise of one norm; the public code of Petrini et al. 2021 each image its own.
 OWN_MATCHING = {"mean": "mean", "median": "image"}
+REFUSALS = (RuntimeError, ValueError, AssertionError)  # of nets, to images of a shape that they do not take
 
 
 def _numbers(name: str, value: Any) -> tuple[Any, ...]:
@@ -270,7 +271,7 @@ def measure(
             progress=progress,
             **told,
         )
-    except RuntimeError:
+    except REFUSALS:
         refuse_images(net, images)
         raise
     attributes: dict[str, str | int | float] = {
@@ -295,7 +296,7 @@ def refuse_images(net: Any, images: Tensor, remedy: str = "") -> None:
     try:
         with torch.no_grad(), evaluation_mode(net, "running", images.device):
             net(images[:2])
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except REFUSALS as error:
         shape = "×".join(map(str, images.shape[1:]))
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"the net cannot take images of {shape} ({reason}){remedy}") from None

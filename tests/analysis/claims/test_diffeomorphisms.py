@@ -123,7 +123,7 @@ def test_csv_and_page_hold_every_row():
 
 def test_the_page_says_first_what_was_found_of_each_claim():
     rows = [
-        Row("2. Nets are stable", "a", net, "R after training, here", value, value, value, "below 1", 4, verdict, "")
+        Row("2. Nets are stable", "a", net, "R after training, cut 3", value, value, value, "below 1", 4, verdict, "")
         for net, value, verdict in (("x", 0.5, "holds"), ("y", 3.14159, "fails"), ("z", 0.9, "undecided"))
     ]
     said = "R after training (below 1): holds in 1 of 3. Fails: y (3.14). Undecided: z (0.9)"
@@ -167,6 +167,29 @@ def test_known_exponents_of_a_flow_are_found():
     found = [r for r in rows(sweep, "7. Linear model, features") if "exponent" in r.quantity]
     assert [round(r.value, 1) for r in found] == [0.5, -0.7, -1.0]
     assert [r.verdict for r in found] == ["holds"] * 3
+
+
+def test_the_claim_on_lambda_needs_a_small_alpha_and_enough_sizes():
+    sweep = swept()[0].assign_coords(P=[512, 1024, 2048])
+    (row,) = (r for r in rows(sweep, "7. Linear model, features") if "λ at t*" in r.quantity)
+    assert (row.verdict, row.why) == ("undecided", "αP = 20 at the largest P is not small, where λ saturates")
+    (row,) = (
+        r for r in rows(swept()[0].assign_coords(alpha=[1e-6, 100]), "7. Linear model, features") if "λ" in r.quantity
+    )
+    assert row.verdict == "undecided" and "0 values of P fix no exponent" in row.why
+
+
+def test_of_a_sweep_that_was_left_at_t_star_nothing_is_said_of_its_end():
+    sweep = swept()[0].copy(deep=True)
+    assert any("test error" in row.quantity for row in check(sweep))
+    sweep["stop_time"] = sweep["fitted_time"]
+    assert {row.claim for row in check(sweep)} <= {
+        "7. Linear model, features are learnt",
+        "7. Linear model, lazy",
+        "Compression",
+    }
+    assert not any("test error" in row.quantity or "R " in row.quantity for row in check(sweep))
+    assert "followed to t*, where over a tenth" in to_markdown(check(sweep), [sweep])
 
 
 def test_flows_that_were_left_or_lost_are_named():

@@ -143,6 +143,40 @@ def test_it_goes_on_to_the_same_bits(tmp_path, how, minutes):
     assert same(whole, resumed) and resumed.attributes["restarts"] == 1
 
 
+def test_what_is_recorded_of_t_star_is_that_of_the_moment(trained):
+    curves, data = trained.curves, linear()
+    first = make_net(request()["net"], data, "hinge", 1).get_parameter("hidden.weight").detach()
+    for k in range(2):
+        at = {"seed": 1, "alpha": curves["alpha"].values[k]}
+        time, share = (float(curves[name].sel(at)) for name in ("fitted_time", "fitted_share"))
+        assert 0.1 < share <= 0.1 + 1 / 48 + 1e-9 and 0 < time < float(curves["stop_time"].sel(at))
+        weights = torch.from_numpy(curves["fitted_weight"].sel(at).values)
+        expected = compression(weights, range(1, 4)) / compression(first, range(1, 4))
+        assert float(curves["fitted_compression"].sel(at)) == pytest.approx(float(expected), rel=1e-6)
+        # Between what was recorded before and after it.
+        loss, times = curves["train_loss"].sel(at).values, curves["time"].values
+        later = int(np.searchsorted(times, time))
+        assert loss[later] - 1e-6 <= float(curves["fitted_train_loss"].sel(at)) <= loss[later - 1] + 1e-6
+    assert (curves["limit_compression"].values > 1).all()
+
+
+def test_a_flow_may_end_at_t_star(trained):
+    left = follow(flow_end="fitted").curves
+    for name in ("fitted_time", "fitted_share", "fitted_compression"):
+        np.testing.assert_allclose(left[name].values, trained.curves[name].values, rtol=0.02)
+    np.testing.assert_array_equal(left["stop_time"].values, left["fitted_time"].values)
+    np.testing.assert_array_equal(left["compression"].values[..., -1], left["fitted_compression"].values)
+    assert not left["met"].values.any()
+
+
+def test_the_state_at_t_star_is_measured_between_the_two_others(trained):
+    output = measured(request(), linear(), trained, "output")
+    assert output["state"].values.tolist() == ["init", "fitted", "trained"]
+    left = measured(request(), linear(), follow(flow_end="fitted"), "output")
+    np.testing.assert_array_equal(left["R"].sel(state="fitted").values, left["R"].sel(state="trained").values)
+    np.testing.assert_allclose(left["R"].sel(state="fitted").values, output["R"].sel(state="fitted").values, rtol=0.1)
+
+
 def test_what_is_measured_has_alpha_and_time_as_dimensions(trained):
     output = measured(request(), linear(), trained, "output")
     assert output["R"].dims == ("seed", "alpha", "state", "magnitude") and np.isfinite(output["R"].values).all()

@@ -29,8 +29,8 @@ def _check(sheet: Sheet, cell: "xr.Dataset", subject: str, where: str) -> None:
     alpha, largest = float(cell["alpha"]), int(cell["P"][-1])
     learns = regime(alpha) == "feature"
     claim = "7. Linear model, " + ("features are learnt" if learns else "lazy")
-    late = cell.sel(P=cell["P"] >= (FITTED_FROM if learns else LAZY_FROM))
-    window = f", from P = {int(late['P'][0])} on" if 0 < late.sizes["P"] < cell.sizes["P"] else ""
+    start = FITTED_FROM if learns else LAZY_FROM
+    late, window = cell.sel(P=cell["P"] >= start), f", from P = {start} on"
     asymptotic = f"asymptotic, not reached: {few_sizes(late)} from {LAZY_FROM} on" if few_sizes(late) else ""
 
     if learns:
@@ -72,7 +72,7 @@ def _check(sheet: Sheet, cell: "xr.Dataset", subject: str, where: str) -> None:
         sheet.add(
             claim, subject, words, trained_exponent(cell, "test_error"), "below 0", (-math.inf, 0), few_sizes(cell)
         )
-    if learns and window and not few_sizes(late):
+    if learns and not few_sizes(late):
         sheet.add("Learning curve", subject, words + window, trained_exponent(late, "test_error"), "–", None)
     if not learns:
         sheet.add("Learning curve", subject, words, trained_exponent(cell, "test_error"), "–", None)

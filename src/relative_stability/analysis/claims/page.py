@@ -25,7 +25,7 @@ COLUMNS = {
     "sweep": "sweep", "subject": "on", "quantity": "quantity", "value": "value", "interval": "95 % interval",
     "expected": "claimed", "runs": "runs", "verdict": "verdict",
 }  # fmt: skip
-PLACE = re.compile(r", (?:at P|both|cut|displacement|from P|here|magnitude)")  # where a quantity was read follows
+PLACE = re.compile(r", (?:at P|both|cut|displacement|from P|magnitude)")  # where a quantity was read follows
 # What it means where a claim fails, by its number.
 MEANING = {
     "1": "A net that begins elsewhere prefers deformations or noise by its architecture, or by how batch normalisation "
