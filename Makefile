@@ -46,8 +46,8 @@ test: $(READY) ## set up, then run the test suite (ten minutes on 2 cores)
 test-slurm: $(READY) ## what a cluster does to jobs, on a real SLURM that this starts (root; packages slurm-wlm and munge)
 	$(TESTS) --numprocesses 6 -m slurm tests/slurm
 
-quick: $(READY) ## the tests that start no Snakemake
-	$(TESTS) -m "not workflow"
+quick: $(READY) ## tests that start no Snakemake, train nothing to its end and draw little (two minutes)
+	$(TESTS) -m "not workflow and not slow"
 
 lint: $(READY) ## ruff, snakefmt, the order of imports and mypy; changes nothing
 	ruff check

@@ -46,5 +46,9 @@ def finished(tmp_path_factory) -> Project:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long comes first, so that no process waits for another at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+    """What takes long comes first, so that no process waits for another at the end.
+
+    Of the first two files only one needs the golden run, for which a second process would wait.
+    """
+    first = {name: place for place, name in enumerate(("test_packs", "test_figures"))}
+    items.sort(key=lambda item: (first.get(item.path.stem, len(first)), item.get_closest_marker("workflow") is None))

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 NUMBER = re.compile(r"-?\d+\.\d+")
 
 

@@ -12,6 +12,8 @@ from relative_stability.cli.publish import MAX_PICTURE
 from relative_stability.plan.config import check_config
 from relative_stability.plan.seeds import parse_seeds
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(root):

@@ -16,6 +16,8 @@ from relative_stability.jobs import stages
 from relative_stability.plan.grid import build_grid
 from tests.runs import make_runs
 
+pytestmark = pytest.mark.slow
+
 SWEEP = {"datasets": ["digits"], "nets": ["fc", "cnn"], "P": [16, 64, 256], "seeds": ["0-1", "2-3"]}
 CONFIG = {
     "datasets": {"digits": {"image_size": 12}},

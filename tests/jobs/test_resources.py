@@ -13,6 +13,8 @@ from relative_stability.nets import ARCHITECTURES
 from relative_stability.plan.grid import read_grid
 from relative_stability.plan.runs import Dataset, Run
 
+pytestmark = pytest.mark.slow
+
 MEASURED = Path(__file__).with_name("measured_runs.csv")
 
 

@@ -6,6 +6,8 @@ from relative_stability.core.store import read_tensors, write_tensors
 from relative_stability.nets import ARCHITECTURES
 from relative_stability.stability.activations import blocks
 
+pytestmark = pytest.mark.slow
+
 ADAPTED = sorted(name for name, net in ARCHITECTURES.items() if net.module == "adapted")
 OWN = sorted(set(ARCHITECTURES) - set(ADAPTED))
 

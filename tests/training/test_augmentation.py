@@ -10,6 +10,8 @@ from relative_stability.training.pool import Pool
 from tests.training.seen import Seen
 from tests.training.small import CPU, LENET, digits, request, same, train
 
+pytestmark = pytest.mark.slow
+
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)

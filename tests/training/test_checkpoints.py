@@ -15,6 +15,8 @@ from relative_stability.training.checkpoints import Checkpoints
 from relative_stability.training.engine import Training
 from tests.training.small import ADAM, CNN, FC, HIDDEN, HINGE, digits, same, stripe, train
 
+pytestmark = pytest.mark.slow
+
 MOBILE = {"architecture": "mobilenet_v2", "width": 0.25}
 EVERYTHING = {
     "snapshots": 4, "augmentation": ["crop", "flip", "diffeomorphism"], "schedule": "one_cycle", "label_smoothing": 0.1,

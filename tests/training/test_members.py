@@ -9,6 +9,8 @@ from relative_stability.nets import ARCHITECTURES
 from relative_stability.training.members import Together, train_together
 from tests.training.small import ADAM, CNN, CPU, FC, HIDDEN, HINGE, LENET, digits, stripe, train
 
+pytestmark = pytest.mark.slow
+
 RESNET = {"architecture": "resnet18", "width": 0.125}
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.workflow
 CONFIG = """
 device: cpu
 engine: {checkpoint_minutes: 0.005}
-training: {steps: 3000, evaluations: 2, batch_size: 16}
+training: {steps: 1200, evaluations: 2, batch_size: 16}
 nets: {cnn: {width: 0.5}}
 stability: {images: 20, displacement: [1]}
 datasets: {digits: {image_size: 12}}

@@ -12,6 +12,8 @@ from relative_stability.training.gradient_flow.limits import fastest_growth
 from relative_stability.training.gradient_flow.linear_model import compression
 from relative_stability.training.gradient_flow.tangent_kernel import stacked
 
+pytestmark = pytest.mark.slow
+
 D = 4
 
 

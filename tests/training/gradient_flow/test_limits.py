@@ -13,6 +13,8 @@ from relative_stability.training.gradient_flow.limits import (
 from relative_stability.training.gradient_flow.linear_model import compression
 from relative_stability.training.gradient_flow.tangent_kernel import stacked
 
+pytestmark = pytest.mark.slow
+
 
 def stripe(P, d, seed):
     x = torch.randn(P, d, generator=torch.Generator().manual_seed(seed))

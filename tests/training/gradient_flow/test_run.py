@@ -12,6 +12,8 @@ from relative_stability.training.gradient_flow.run import flow_run
 from relative_stability.training.members import make_net
 from tests.training.gradient_flow.flows import CPU, OPTIONS, follow, linear, measured, request, swept
 
+pytestmark = pytest.mark.slow
+
 
 def same(a, b):
     """Whether two runs made the same numbers, bit by bit, NaN included."""
