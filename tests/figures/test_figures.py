@@ -1,7 +1,6 @@
 """Figures without looking at pixels: data drawn equals data given, axes are labelled, nothing is cut off."""
 
 import re
-from importlib import import_module
 
 import matplotlib
 import numpy as np
@@ -16,7 +15,7 @@ from relative_stability.analysis.claims.verdicts import SIGNS
 from relative_stability.analysis.sweep import open_sweep
 from relative_stability.core.store import as_json, open_dataset, read_tensors, write_dataset, write_tensors
 from relative_stability.datasets.prepared import open_prepared, write_prepared
-from relative_stability.figures import KINDS, draw
+from relative_stability.figures import KINDS, R_vs_P, draw
 from relative_stability.figures.diffeomorphisms import clearest
 from relative_stability.figures.style import SIZES
 from relative_stability.jobs import stages
@@ -25,6 +24,8 @@ from relative_stability.training.run import load_net
 from tests.sweeps import made_up
 from tests.training.gradient_flow.flows import swept
 from tests.training.small import CNN, digits, request, train
+
+pytestmark = pytest.mark.slow
 
 matplotlib.use("Agg")
 
@@ -519,6 +520,4 @@ def test_figures_that_compare_two_rules_of_batch_normalisation_say_so(sources):
     words = "batch normalisation by each batch at initialisation, by running statistics after training"
     for rule, nets, said in (("auto", ["fc", "cnn"], True), ("auto", ["fc"], False), ("clean", ["fc", "cnn"], False)):
         shown = sweep.sel(net=nets).assign_attrs(batch_norm=rule)
-        for kind in ("R_vs_P", "stability_vs_P"):
-            module = import_module(f"relative_stability.figures.{kind}")
-            assert (words in notes(module.draw(module.numbers(shown)))) is said
+        assert (words in notes(R_vs_P.draw(R_vs_P.numbers(shown)))) is said

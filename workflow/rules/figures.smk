@@ -15,7 +15,13 @@ rule figure:
         ),
     output:
         pdf=report(
-            "results/figures/{figure}.pdf", caption="../report/figure.rst", category="figures"
+            "results/figures/{figure}.pdf",
+            caption="../report/figure.rst",
+            category="figures",
+            labels=lambda w: {
+                "figure": w.figure,
+                "sweep": grid.figure(w.figure).facts["sweep"],
+            },
         ),
         png="results/figures/{figure}.png",
         numbers="results/figures/{figure}.nc",
@@ -32,6 +38,7 @@ rule figure:
         sources=lambda w: [path for path, _ in grid.figure(w.figure).sources],
         digests=lambda w: [digest for _, digest in grid.figure(w.figure).sources],
         mark=lambda w: grid.figure(w.figure).mark,
+        caption=lambda w: grid.figure(w.figure).caption,
     message:
         "draw figure {wildcards.figure}"
     script:
@@ -66,6 +73,7 @@ rule report:
         newer=lambda w: newer(grid.report),
         claims=grid.claims.files,
         figures=[figure.path.replace(".pdf", ".png") for figure in grid.figures],
+        films=[path for figure in grid.figures for path in figure.files if path.endswith(".gif")],
         sweeps=ancient([sweep.path for sweep in grid.sweeps]),
         explorer=grid.explorer.path,
     output:

@@ -109,3 +109,20 @@ def shows(kind: str) -> str:
     """What a figure shows: the first line of its module, which takes no import of what draws."""
     text = Path(__file__).with_name(f"{MODULES.get(kind, kind)}.py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(text)) or "").splitlines()[0]
+
+
+def caption(kind: str, facts: Mapping[str, Any]) -> str:
+    """What a figure shows, and of which runs. facts: see `Figure.facts`."""
+    shown = shows(kind)
+    datasets, nets = ", ".join(facts["datasets"]), ", ".join(facts["nets"])
+    if KINDS[kind] == "dataset":
+        return f"{shown} Dataset: {facts['datasets'][0]}."
+    sizes, seeds = facts["P"], facts["seeds"]
+    if KINDS[kind] in ("run", "net"):
+        return f"{shown} Data: {facts['datasets'][0]}; net: {facts['nets'][0]}; P = {sizes[-1]}; the first seed."
+    span = f"P from {sizes[0]} to {sizes[-1]} ({len(sizes)} values)"
+    if len(sizes) == 1 or kind in AT_LARGEST_P:
+        span = f"P = {sizes[-1]}"
+    runs = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    gaps = f" Of these sweeps, {facts['missing']} nets are not there yet." if facts.get("missing") else ""
+    return f"{shown} Data: {datasets}; nets: {nets}; {span}; {runs}; perturbation: {facts['perturbation']}.{gaps}"

@@ -77,6 +77,8 @@ def draw(numbers: xr.Dataset) -> "Figure":
         if not axes.collections:
             axes.text(0.5, 0.5, "no value above 0 to draw", transform=axes.transAxes, ha="center")
             continue
+        axes.set_xscale("log")
+        axes.margins(x=0.05 if column else 0.15)  # the first has names
         log_axis(axes, "x")
         log_axis(axes, "y")
         if column == 0:
@@ -109,14 +111,15 @@ def _laws(axes: "Axes", part: xr.Dataset, name: str) -> "dict[str, Line2D]":
 
 
 def _names(axes: "Axes", points: "pd.DataFrame", colors: dict[str, str]) -> None:
-    """Every net's name beside its points of the largest P, where it is on no other point or name."""
+    """Every net's name beside its rightmost point of the largest P, where it is on no other point or name."""
     from adjustText import adjust_text
 
     largest = points[points["P"] == points.groupby("net")["P"].transform("max")]
-    middle = np.exp(np.log(largest[["value", "test_error"]]).groupby(largest["net"]).mean())
+    named = largest.loc[largest.groupby("net")["value"].idxmax(), ["net", "value", "test_error"]]
     small = mpl.rcParams["legend.fontsize"]
-    texts = [axes.text(x, y, net, color=colors[net], size=small) for net, x, y in middle.itertuples()]
+    texts = [axes.text(x, y, net, color=colors[net], size=small) for net, x, y in named.itertuples(index=False)]
     if texts:
         arrow = {"arrowstyle": "-", "color": PALE, "linewidth": 0.6}
-        adjust_text(texts, points["value"].to_numpy(), points["test_error"].to_numpy(), ax=axes, iter_lim=500,
-                    expand=(1.15, 1.4), force_text=(0.3, 0.5), force_static=(0.2, 0.4), arrowprops=arrow)  # fmt: skip
+        adjust_text(texts, objects=axes.collections[0], target_x=named["value"].tolist(),
+                    target_y=named["test_error"].tolist(), ax=axes, iter_lim=500, expand=(1.05, 1.2),
+                    force_text=(0.3, 0.5), force_static=(0.2, 0.4), arrowprops=arrow)  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from relative_stability.core.store import as_json
-from relative_stability.figures import ANIMATED, CODE, CODE_OF, KINDS, shows
+from relative_stability.figures import ANIMATED, CODE, CODE_OF, KINDS, caption, shows
 from relative_stability.plan.digests import STAGES, source_digest
 from relative_stability.plan.runs import RESULTS, Measurement, Request, Result, Run, benchmark
 from relative_stability.plan.seeds import parse_seeds
@@ -178,6 +178,11 @@ class Figure(Published):
             "missing": sum(sweep.missing for sweep in self.shown),
             "shows": shows(self.kind),
         }
+
+    @property
+    def caption(self) -> str:
+        """What it shows, and of which runs."""
+        return caption(self.kind, self.facts)
 
 
 @dataclass(frozen=True)

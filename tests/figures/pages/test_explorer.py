@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from base64 import b64decode
 from io import BytesIO
 
@@ -19,9 +18,11 @@ from relative_stability.figures.pages.explorer import FRAMES, deformed, describe
 from relative_stability.figures.style import look
 from relative_stability.perturbations.base import probes
 from relative_stability.perturbations.diffeomorphism import Diffeomorphism
-from tests.figures.pages.test_report import BROWSER, Parts
+from tests.figures.pages.test_report import BROWSER, Parts, browse
 from tests.sweeps import made_up
 from tests.training.gradient_flow.flows import swept
+
+pytestmark = pytest.mark.slow
 
 SWEEPS = ("made_up", "flows")
 
@@ -129,16 +130,9 @@ def test_it_is_written_only_from_what_it_was_planned_from(tmp_path):
     assert "made_up" in explorer(["a" * 10], [str(tmp_path / "sweep.nc")], [])
 
 
-def browse(folder, name):
-    """What a page leaves in `data-seen` of its body, in a browser without the internet that has nothing to complain of."""
-    command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
-        "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--allow-file-access-from-files",
-        "--virtual-time-budget=20000", "--dump-dom", f"file://{folder / name}",
-    ]  # fmt: skip
-    found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    assert "CONSOLE" not in found.stderr, found.stderr
-    return json.loads(Parts(found.stdout).all("body")[0]["data-seen"])
+def probed(page):
+    """What a page leaves in `data-seen` of its body."""
+    return json.loads(Parts(browse(page, "--allow-file-access-from-files", "--dump-dom")).all("body")[0]["data-seen"])
 
 
 PROBE = """<script>addEventListener("load", () => {
@@ -154,13 +148,27 @@ PROBE = """<script>addEventListener("load", () => {
   frame.onload = () => {
     const inner = frame.contentDocument;
     seen.R = points(inner);
+    seen.line = inner.getElementById("plot").layout.shapes.filter(shape => shape.y0 === 1 && shape.y1 === 1).length;
+    seen.choices = [...inner.querySelectorAll("#choice-y option")].map(option => option.textContent).join("|");
+    seen.table = [...inner.querySelectorAll("#rows tr")].length;
+    seen.cells = inner.querySelector("#rows tr").textContent;
+    choose(inner, "choice-state", "1");
+    seen.trained = points(inner);
     seen.hover = inner.getElementById("plot").data[1].text[0];
     seen.failed = inner.getElementById("failed").textContent;
     seen.width = inner.documentElement.scrollWidth;
     const before = inner.getElementById("deformed").src;
     choose(inner, "displacement", "1");
     seen.moved = inner.getElementById("deformed").src !== before && inner.getElementById("deformed").naturalWidth;
+    seen.original = inner.getElementById("original").src !== inner.getElementById("deformed").src;
     seen.pixels = inner.getElementById("pixels").textContent;
+    choose(inner, "choice-y", "R_depth");
+    const layout = inner.getElementById("plot").layout;
+    seen.depth = [layout.xaxis.type, layout.xaxis.title.text, Math.min(...inner.getElementById("plot").data[1].x)].join();
+    seen.layer = inner.getElementById("plot").data[1].text[0];
+    choose(inner, "choice-y", "R_dynamics");
+    seen.dynamics = inner.getElementById("plot").layout.xaxis.title.text;
+    choose(inner, "choice-y", "R");
     choose(inner, "choice-x", "displacement");
     seen.displacements = [...new Set(inner.getElementById("plot").data[1].x)].join();
     choose(inner, "choice-y", "test_error");
@@ -181,12 +189,15 @@ def test_a_browser_without_the_internet_explores(html, width, tmp_path):
     """At the width of a phone and of a screen: choices change the plot, the slider the picture; nothing is complained of."""
     (tmp_path / "explorer.html").write_text(html, encoding="utf-8")
     (tmp_path / "probe.html").write_text(f"<body>{PROBE % {'width': width}}</body>", encoding="utf-8")
-    seen = browse(tmp_path, "probe.html")
-    assert seen["R"] == "12,11"  # 3 values of P and 4 seeds, of which one diverged
-    assert (
-        seen["hover"].startswith("digits, fc, P = 32, seed 0<br><b>R = ")
-        and "test_error after training = " in seen["hover"]
-    )
+    seen = probed(tmp_path / "probe.html")
+    assert seen["R"] == "12,11,12,12"  # after training and before, 3 values of P and 4 seeds, of which one diverged
+    assert seen["trained"] == "12,11" and seen["table"] == 47 and seen["line"] == 1
+    assert seen["cells"].startswith("digitsfc320after training")
+    assert "R, of each layer" in seen["choices"] and "_" not in seen["choices"]
+    assert seen["hover"].startswith("digits, fc, P = 32, seed 0, after training<br><b>R = ")
+    assert "test error after training = " in seen["hover"]
+    assert seen["depth"] == "linear,layer, in the order of execution,1" and "<br>layer 1: " in seen["layer"]
+    assert "step" in seen["dynamics"] and seen["original"]
     assert "cnn, P = 128, seed 2 diverged" in seen["failed"]
     assert seen["width"] <= width
     assert seen["moved"] == 12 and seen["pixels"].endswith("pixel")
@@ -196,10 +207,10 @@ def test_a_browser_without_the_internet_explores(html, width, tmp_path):
 
 
 POOR = {
-    "one seed": ({"seeds": 1}, "3,3"),
-    "one P": ({"sizes": (64,)}, "4,4"),
-    "all diverged": ({"diverged": {(net, size, seed) for net in ("fc", "cnn") for size in (32, 128, 512) for seed in range(4)}}, ""),
-    "layers that one net lacks": ({"inside": True}, "12,12"),
+    "one seed": ({"seeds": 1}, "3,3,3,3"),
+    "one P": ({"sizes": (64,)}, "4,4,4,4"),
+    "all diverged": ({"diverged": {(net, size, seed) for net in ("fc", "cnn") for size in (32, 128, 512) for seed in range(4)}}, "12,12"),  # at initialisation
+    "layers that one net lacks": ({"inside": True}, "12,12,12,12"),
 }  # fmt: skip
 
 
@@ -223,7 +234,7 @@ def test_poor_sweeps_are_shown_as_far_as_there_is_anything(tmp_path):
     text = page({"sweeps": sweeps, "pictures": {}})
     head, tail = text.rsplit("</body>", 1)
     (tmp_path / "explorer.html").write_text(head + script + tail, encoding="utf-8")
-    found = browse(tmp_path, "explorer.html")
-    assert found.pop("layers") == "3,4"
+    found = probed(tmp_path / "explorer.html")
+    assert found.pop("layers") == "3,4,3,4"
     for name, (_, points) in POOR.items():
-        assert found[name] == [points, "" if points else "no run to draw"]
+        assert found[name] == [points, ""]

@@ -52,6 +52,14 @@ def number(claim: str) -> str:
     return claim.partition(".")[0]
 
 
+def meanings(claims: Iterable[str]) -> dict[str, str]:
+    """What it means where a claim fails, by claim; of claims of one number the first has it."""
+    first: dict[str, str] = {}
+    for claim in claims:
+        first.setdefault(number(claim), claim)
+    return {claim: MEANING[name] for name, claim in first.items() if name in MEANING}
+
+
 def by_claim(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """The rows that have a verdict, by claim; those of theory first, in their order."""
     found: dict[str, list[Row]] = {}
@@ -111,7 +119,7 @@ def to_markdown(rows: Sequence[Row], sweeps: Sequence["xr.Dataset"]) -> str:
         lines += ["", f"- **{claim}**", *(f"  - {sentence}" for sentence in spoken(those))]
     lines += ["", RULES]
     for claim, those in claims.items():
-        meaning = MEANING.get(number(claim))
+        meaning = meanings(claims).get(claim)
         lines += ["", f"## {claim}", *(["", meaning] if meaning else []), "", *_table(those)]
     if rest := [row for row in rows if row.verdict not in SIGNS]:
         lines += ["", "## Numbers of which nothing is claimed", "", *_table(rest)]

@@ -64,6 +64,7 @@ def described(sweep: "xr.Dataset") -> dict[str, Any]:
         "dims": {dim: _labels(sweep, dim) for dim in dims},
         "titles": {dim: _title(sweep[dim], dim) if dim in sweep.coords else dim for dim in dims},
         "first": first,
+        "layer_names": sweep["layer_name"].values.tolist() if "layer_name" in sweep.coords else None,
         "variables": {name: _packed(variable, name) for name, variable in shown.items()},
         "along": {
             dim: {**_packed(sweep[name].astype(float), name), "name": name}
@@ -85,7 +86,8 @@ def _labels(sweep: "xr.Dataset", dim: str) -> list[Any]:
 
 def _title(variable: "xr.DataArray", name: str) -> str:
     units = str(variable.attrs.get("units", "1"))
-    words = str(variable.attrs.get("long_name") or name)
+    words = str(variable.attrs.get("long_name") or name.replace("_", " "))
+    words = f"{name[0]}: {words}" if name.partition("_")[0] in ("D", "G", "R") and name not in words else words
     return words + (f" ({units})" if units not in ("1", "") else "")
 
 
