@@ -29,6 +29,16 @@ def test_the_worked_example_prints_what_the_page_shows(root, tmp_path):
     assert "<xarray.DataArray 'R' (layer: 12)>" in layers
 
 
+def test_the_code_on_own_nets_runs(root, tmp_path):
+    page = (root / "docs/own-nets.md").read_text()
+    (tmp_path / "page.py").write_text("".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)))
+    run = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    first, *epochs = run.stdout.splitlines()[:4]
+    assert re.fullmatch(r"0\.\d+ \[[\d. ]+\]", first) and [line.split()[0] for line in epochs] == ["0", "1", "2"]
+    assert re.search(r"^layer +\n", run.stdout, re.MULTILINE) and (tmp_path / "lenet.png").stat().st_size > 10_000
+
+
 def test_every_file_that_the_pages_point_to_exists(root):
     for page in [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("results/README.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
@@ -183,7 +193,7 @@ def test_weights_of_a_run_are_taken_as_the_page_says(root, finished, tmp_path):
     (tmp_path / "data").mkdir()
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     net = rs.build_net("cnn", 1, 10, 12, width=0.5)
-    assert load_weights(net, tmp_path / "data/start.safetensors", new_head=True) is False
+    assert load_weights(net, tmp_path / "data/start.safetensors", new_head=True).new_head is False
 
 
 def test_datasets_on_the_page_are_those_of_the_library(root):

@@ -13,12 +13,17 @@ from relative_stability.core.errors import InputError
 __version__ = version("relative-stability")
 
 _HOME = {
+    "RelativeStability": "stability.repeated",
     "build_net": "nets",
     "deform": "perturbations.interpolation",
     "displacement": "perturbations.temperature",
+    "equivariance": "stability.equivariance",
+    "load_run": "jobs.trained",
+    "load_weights": "nets.weights",
     "measure": "stability.measure",
     "net_names": "nets",
     "open_sweep": "analysis.sweep",
+    "plot": "figures",
     "sample_displacement": "perturbations.diffeomorphism",
     "temperature": "perturbations.temperature",
     "temperature_range": "perturbations.temperature",

@@ -19,9 +19,9 @@ def test_a_net_starts_from_another_one_with_a_head_of_its_own(tmp_path, name):
     path = save(source, tmp_path / "w.safetensors")
     same, other = (rs.build_net(name, 1, classes, 28, seed=1, **options) for classes in (10, 3))
     fresh = {key: tensor.clone() for key, tensor in other.state_dict().items()}
-    assert load_weights(same, path, new_head=True) is False
+    assert load_weights(same, path, new_head=True).new_head is False
     assert all(torch.equal(tensor, same.state_dict()[key]) for key, tensor in source.state_dict().items())
-    assert load_weights(other, path, new_head=True) is True
+    assert load_weights(other, path, new_head=True).new_head is True
     loaded = {
         key
         for key, tensor in other.state_dict().items()

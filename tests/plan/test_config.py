@@ -97,7 +97,7 @@ def changed(path, value):
         ("datasets", {"digits": {"source": "imagefolder"}}, r"datasets\.digits: key 'folder' is missing; it says: Path of the folder"),
         ("datasets", {"digits": {"source": "imagefolder", "folder": "nowhere"}}, r"datasets\.digits: folder data/nowhere does not exist"),
         ("nets", {"fc": {"architecture": "googlenet", "width": 0.3}}, r"nets\.fc\.width = 0\.3 is refused: 0\.3 is not a multiple of 0\.125"),
-        ("nets", {"fc": {"pretrained": "w.pt"}}, r"nets\.fc\.pretrained: weights data/w\.pt are no safetensors file"),
+        ("nets", {"fc": {"pretrained": "w.h5"}}, r"nets\.fc\.pretrained: weights data/w\.h5 are no weights file"),
         ("nets", {"fc": {"pretrained": "w.safetensors"}}, r"nets\.fc\.pretrained: weights data/w\.safetensors do not exist"),
         ("nets", {"fc": {"architecture": "cnn", "training": {"batch_size": 21}}}, r"sweeps\.default\.P: 64 leaves a batch of one sample at batch_size 21"),
         ("training.augmentation", ["crop", "turn"], r"training\.augmentation\.1: 'turn' is unknown; known: crop, diffeomorphism, flip"),

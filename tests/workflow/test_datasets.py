@@ -57,7 +57,7 @@ def test_what_is_missing_is_refused_before_any_job(project):
     for old, new, sentence in (
         ("folder: pictures", "folder: picturs", "datasets.mine: folder raw/picturs does not exist"),
         ("start.safetensors", "strat.safetensors", "nets.lenet.pretrained: weights raw/strat.safetensors do not exist"),
-        ("start.safetensors", "start.pt", "nets.lenet.pretrained: weights raw/start.pt are no safetensors file"),
+        ("start.safetensors", "start.h5", "nets.lenet.pretrained: weights raw/start.h5 are no weights file"),
         ("P: [16]", "P: [1000]", "sweeps.default.P: 1000 is more than the 48 training samples of dataset 'mine'"),
     ):
         with project.edited("mine.yaml", old, new):

@@ -165,3 +165,26 @@ def test_what_is_not_of_the_config_is_not_published(finished, tmp_path):
     assert ran.returncode == 2
     assert re.search(r"results/sweeps/default.nc is not what config/test.yaml asks for: run snakemake", ran.stderr)
     assert not (tmp_path / "published").exists()
+
+
+def test_a_trained_net_is_handed_out_with_its_images(results, default):
+    (curves,) = results.glob("training/digits/cnn/P64/*.nc")
+    run = rs.load_run(curves, seed=1)
+    wrong = (run.net(run.images).argmax(1) != run.labels).double().mean().item()
+    cell = default.sel(dataset="digits", net="cnn", P=64, seed=1)
+    assert wrong == pytest.approx(cell.test_error.sel(state="trained").item(), abs=1e-6)
+    R = rs.RelativeStability(run.images, displacement=1)
+    assert R(run.net).item() == pytest.approx(cell.R.sel(state="trained", displacement=1).item(), rel=0.5)
+    initial, last = rs.load_run(curves, 1, "init"), rs.load_run(curves, 1, "last")
+    assert R(initial.net) != R(run.net) and not initial.net.training
+    assert R(last.net).isfinite()
+    (flow,) = results.glob("training/stripe/one_hidden/P32/*.nc")
+    for path, options, sentence in (
+        (results / "nothing.nc", {}, "nothing.nc does not exist; runs lie in results/training"),
+        (results / "sweeps/default.nc", {}, "is no trained run"),
+        (flow, {}, "is a gradient flow"),
+        (curves, {"seed": 7}, "seed 7 is not in .* which holds seeds 0, 1"),
+        (curves, {"state": "end"}, "state 'end' is unknown"),
+    ):
+        with pytest.raises(rs.InputError, match=sentence):
+            rs.load_run(path, **options)

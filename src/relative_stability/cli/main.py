@@ -28,11 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status.add_parser(verbs)
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except InputError as error:
         print(f"relative-stability: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _prune(options: argparse.Namespace) -> None:

@@ -1,58 +1,88 @@
-"""`relative-stability measure`: a net and a folder of pictures in; a table, a labelled file and a plot out."""
+"""`relative-stability measure`: nets and images in; a table, a labelled file and a plot out."""
 
 import argparse
 import sys
 import warnings
 from hashlib import sha256
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from relative_stability.core.errors import InputError, nearest
 from relative_stability.perturbations import DISPLACING, FAMILIES
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import torch
     import xarray as xr
 
+    from relative_stability.datasets.streamed import StreamedImages
     from relative_stability.nets.external import Preprocessing
 
 EXAMPLES = """examples:
-  relative-stability measure --net torchvision:resnet18 --weights resnet18.safetensors --images photos --out r.nc --plot
-  relative-stability measure --net timm:vit_tiny_patch16_224 --images photos --layers blocks --displacement 1
-  relative-stability measure --net mypackage.nets:build --weights mine.safetensors --images test --size 32
+  relative-stability measure --net torchvision:resnet18 --pretrained --images imagenet/val --out r.nc --plot
+  relative-stability measure --net mynets:build(width=2) --weights mine.pth --mean 0.13 --std 0.31 --images mnist_5k
+  relative-stability measure --net timm:vit_tiny_patch16_224 --weights vit.pth --images photos.zip --layers blocks
+  relative-stability measure --net a.pt2 --net b.pt2 --images test --plot both.png
+  relative-stability measure --nets nets.yaml --images test --csv > table.csv
+
+nets.yaml, where each net has what the options would say of it:
+  resnet18: {net: torchvision:resnet18, pretrained: true}
+  mine: {net: mynets:build, weights: mine.pth, mean: [0.13], std: [0.31], size: 28}
 """
 
 
 OFFERED = [name for name in FAMILIES if name != "subspace"]  # pictures name no uninformative directions
 PASSED_ON = (
-    *("perturbation", "cut", "displacement", "magnitude", "estimator", "layers", "seed", "interpolation", "modes"),
+    *("perturbation", "cut", "displacement", "magnitude", "estimator", "seed", "interpolation", "modes"),
     *("noise_matching", "batch_norm", "draws", "batch_size"),
 )
+ENDS = ("low", "high")  # of an interval
+# What an entry of --nets may say of its net, and of which kind that is.
+OF_A_NET: dict[str, type | tuple[type, ...]] = {
+    "net": str, "weights": str, "pretrained": bool, "classes": int, "layers": (str, list), "logits": str, "output": str,
+    "transforms": str, "size": int, "crop": int, "mean": list, "std": list, "channels": int, "batch_norm": str,
+}  # fmt: skip
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the command's parser."""
     parser = verbs.add_parser(
         "measure",
-        help="relative stability of any net on a folder of pictures",
+        help="relative stability, and test error, of any nets on images",
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     net = parser.add_argument_group("net")
-    net.add_argument("--net", required=True, help="torchvision:NAME, timm:NAME, or package.module:function")
-    net.add_argument("--weights", type=Path, metavar="FILE", help="safetensors; default: the net at initialisation")
+    net.add_argument("--net", action="append", default=[], metavar="NET", help="torchvision:NAME, timm:NAME, "
+                     "package.module:NAME, or a program in a file (.pt2, TorchScript); or several")  # fmt: skip
+    net.add_argument("--nets", type=Path, metavar="FILE.yaml", help="several nets, each with its own options")
+    net.add_argument("--weights", action="append", default=[], metavar="FILE", help="of each --net, in their order: "
+                     "safetensors, or what torch.save has written; default: at initialisation")  # fmt: skip
+    net.add_argument("--pretrained", action="store_true", help="with the weights of torchvision or timm")
     net.add_argument("--classes", type=int, help="number of outputs, where it is not the constructor's own")
     net.add_argument("--layers", nargs="+", metavar="NAME", help="blocks, all, names and patterns; default: the output")
+    net.add_argument("--logits", nargs="?", const="", metavar="LAYER", help="measure this layer in place of the "
+                     "output; without a name the last one before a softmax")  # fmt: skip
+    net.add_argument("--output", metavar="KEY", help="the part of the output that is measured, where it has several")
     net.add_argument("--batch-norm", default="auto", metavar="RULE", help="auto, batch, clean or running")
     net.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     net.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
     images = parser.add_argument_group("images")
-    images.add_argument("--images", required=True, type=Path, metavar="FOLDER", help="pictures, in subfolders too")
+    images.add_argument("--images", required=True, metavar="WHERE", help="a folder or archive of pictures, an idx "
+                        "file, or a dataset by its name; classes are folders")  # fmt: skip
     images.add_argument("--count", type=int, default=500, help="how many are drawn (default 500)")
-    images.add_argument("--size", type=int, help="side in pixels; default: what the net was trained on, or as they are")
-    images.add_argument("--channels", type=int, choices=(1, 3), default=3, help="1 for grey")
+    images.add_argument("--class-names", type=Path, metavar="FILE", help="the classes in the order of the net's "
+                        "outputs, one in a line; default: sorted")  # fmt: skip
+    images.add_argument("--transforms", choices=("auto", "none"), default="auto", help="auto: as torchvision and timm "
+                        "say of their nets; none: pixels from 0 to 1")  # fmt: skip
+    images.add_argument("--size", type=int, help="pixels that the shorter side is brought to")
+    images.add_argument("--crop", type=int, help="side of the central square that is cut out; default: --size")
+    images.add_argument("--mean", type=float, nargs="+", help="of each channel, taken off pixels from 0 to 1")
+    images.add_argument("--std", type=float, nargs="+", help="of each channel, by which they are then divided")
     images.add_argument(
-        "--normalize", metavar="MEAN/STD", help="imagenet, none, or numbers such as 0.5/0.25 or 0.5,0.4,0.4/0.2,0.2,0.2"
+        "--channels", type=int, choices=(1, 3), help="1 for grey; default: what the net's first layer takes"
     )
     what = parser.add_argument_group("measurement")
     what.add_argument("--perturbation", default="diffeomorphism", metavar="FAMILY", help=f"one of {', '.join(OFFERED)}")
@@ -69,73 +99,215 @@ def add_parser(verbs: Any) -> None:
     out = parser.add_argument_group("results")
     out.add_argument("--out", type=Path, metavar="FILE.nc", help="the labelled result, netCDF")
     out.add_argument("--plot", nargs="?", const="", metavar="FILE.png", help="draw it, beside --out unless named")
+    out.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    out.add_argument("--csv", action="store_true", help="print CSV in place of the table")
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Measure, and print and write what comes out. Raises InputError for whatever does not fit, before it starts."""
-    plot = _check(options)
-    import torch
+def run(options: argparse.Namespace) -> int:
+    """Measure, and print and write what comes out. Returns 1 where one net of several failed.
+
+    Raises InputError for whatever does not fit, before it starts.
+    """
+    plot, nets = _check(options), _nets(options)
     from tqdm import tqdm
 
+    results: dict[str, xr.Dataset] = {}
+    failed = 0
+    with tqdm(unit="pass", disable=None, leave=False) as bar, warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        for k, (name, net) in enumerate(nets.items()):
+            warnings.showwarning = lambda message, *_, name=name: _say(name, nets, f"Warning: {message}")
+            before = bar.n
+
+            def progress(done: int, total: int, before: int = before, left: int = len(nets) - k) -> None:
+                bar.total = before + total * left
+                bar.update(before + done - bar.n)
+
+            try:
+                results[name] = _measured(net, lambda words, name=name: _say(name, nets, words), progress)
+            except InputError as error:
+                if len(nets) == 1:
+                    raise
+                failed += 1
+                _say(name, nets, f"not measured: {error}")
+    if not results:
+        raise InputError("none of the nets could be measured")
+    result = combined(results) if len(nets) > 1 else next(iter(results.values()))
+    shown = rows(result)
+    if options.json or options.csv:
+        print(shown.to_json(orient="records") if options.json else shown.to_csv(index=False), end="")
+    else:
+        print(table(result))
+    _write(result, options.out, plot)
+    return int(failed > 0)
+
+
+def _say(name: str, nets: dict[str, argparse.Namespace], words: str) -> None:
+    print(f"{name}: {words}" if len(nets) > 1 else words, file=sys.stderr)
+
+
+def _nets(options: argparse.Namespace) -> dict[str, argparse.Namespace]:
+    """The options of each net, by its name."""
+    from relative_stability.plan.files import parsed
+
+    common = vars(options)
+    if options.nets is not None:
+        if options.net or options.weights:
+            raise InputError("--nets names nets and their weights; leave out --net and --weights")
+        if not options.nets.is_file():
+            raise InputError(f"--nets {options.nets} does not exist")
+        entries = parsed(options.nets.read_text(encoding="utf-8"), options.nets)
+        if not isinstance(entries, dict) or not entries:
+            raise InputError(f"{options.nets} names no nets; a line for each is needed: NAME: {{net: torchvision:…}}")
+        return {str(name): _entry(f"{options.nets}: {name}", entry, common) for name, entry in entries.items()}
+    if not options.net:
+        raise InputError("a net is missing; name one with --net, or several in --nets FILE.yaml")
+    if len(options.weights) not in (0, len(options.net)):
+        raise InputError(f"--weights stands {len(options.weights)} times, and --net {len(options.net)} times")
+    files: list[Any] = options.weights or [None] * len(options.net)
+    found: dict[str, argparse.Namespace] = {}
+    for net, file in zip(options.net, files, strict=True):
+        name = f"{net} ({Path(file).name})" if file and options.net.count(net) > 1 else net
+        if name in found:
+            raise InputError(f"--net {name} is given twice; leave one out")
+        found[name] = argparse.Namespace(**{**common, "net": net, "weights": file})
+    return found
+
+
+def _entry(where: str, entry: Any, common: dict[str, Any]) -> argparse.Namespace:
+    if not isinstance(entry, dict) or "net" not in entry:
+        raise InputError(f"{where} has no key 'net'; write {{net: torchvision:resnet18}}, say")
+    for key, value in entry.items():
+        if key not in OF_A_NET:
+            raise InputError(f"{where}: key {key!r} is unknown; {nearest(str(key), OF_A_NET)}")
+        if not isinstance(value, OF_A_NET[key]):
+            raise InputError(f"{where}: {key} = {value!r} is of another kind than is needed; see --help")
+    listed = {"layers": [entry["layers"]]} if isinstance(entry.get("layers"), str) else {}
+    net = argparse.Namespace(**{**common, "weights": None, **entry, **listed})
+    _check_images(net)
+    return net
+
+
+def _measured(net: argparse.Namespace, say: Any, progress: Any) -> "xr.Dataset":
+    """What `measure` finds of one net, with what was measured in its attributes. net: its options."""
+    import torch
+
     from relative_stability.core.provenance import software
-    from relative_stability.core.store import write_dataset
-    from relative_stability.datasets.images import find_images, load_images
-    from relative_stability.nets.external import load_net
+    from relative_stability.datasets.streamed import open_images
+    from relative_stability.nets.external import Element, load_net
     from relative_stability.nets.weights import load_weights
     from relative_stability.stability.measure import measure, refuse_images
 
-    paths = find_images(options.images)
-    if options.device == "cuda" and not torch.cuda.is_available():
+    if net.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda is asked for and torch sees no GPU; use auto or cpu")
-    device = "cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu"
-    net, own = load_net(options.net, options.classes, options.seed)
-    if options.weights is not None:
-        load_weights(net, options.weights)
-    preprocessing = _preprocessing(own, options)
-    images = load_images(paths, options.count, *preprocessing, options.channels, options.seed)
-    dtype = getattr(torch, options.dtype)
-    net, images = net.to(device, dtype), images.to(device, dtype)
-    _say(options, images.shape, preprocessing, device)
-    refuse_images(net, images, "; see --size and --channels")
-    settings = {key: getattr(options, key) for key in PASSED_ON}
-    with tqdm(unit="pass", disable=None, leave=False) as bar, warnings.catch_warnings():
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
-        result = measure(net, images, **settings, progress=progress)
+    if net.weights and net.pretrained:
+        raise InputError("--pretrained and --weights are two kinds of weights; give one")
+    device, dtype = "cuda" if net.device != "cpu" and torch.cuda.is_available() else "cpu", getattr(torch, net.dtype)
+    module, own = load_net(net.net, net.classes, net.seed, net.pretrained)
+    origin = "weights of the library" if net.pretrained else "at initialisation"
+    origin = "weights in the file" if Path(net.net).is_file() else origin
+    if net.weights:
+        without = load_weights(module, net.weights).without
+        origin = f"weights {Path(net.weights).name}" + (f" (without {', '.join(without)})" if without else "")
+    preprocessing = _preprocessing(own, net)
+    channels = net.channels or _channels(module)
+    module = module.to(device, dtype)
+    if net.output is not None:
+        module = Element(module, net.output)
+    with open_images(net.images, preprocessing.transform, net.count, channels, net.seed, dtype, device) as images:
+        mean, std = (", ".join(f"{x:g}" for x in numbers) for numbers in (preprocessing.mean, preprocessing.std))
+        say(f"{net.net}, {origin}, on {device}")
+        shape = "×".join(map(str, images.shape[1:]))
+        how = f"normalised by mean {mean} and deviation {std}" if mean != "0" or std != "1" else "not normalised"
+        say(f"{len(images)} images of {shape} pixels, {how}")
+        output = refuse_images(module, images, "; see --size and --channels")  # type: ignore[arg-type]
+        layers = net.layers if net.logits is None else [_before_softmax(module, net.logits, images)]
+        labels = _labels(net, images, output, say)
+        settings = {key: getattr(net, key) for key in PASSED_ON}
+        start = perf_counter()
+        result = measure(module, images, **settings, layers=layers, labels=labels, progress=progress)  # type: ignore[arg-type]
+        seconds = perf_counter() - start
+    if net.logits is not None:
+        result = result.isel(layer=0, drop=True).drop_vars("depth", errors="ignore").assign_attrs(logits=layers[0])
+    passes = 1 + result.noise_norm.size * (2 + (net.estimator == "both" and net.noise_matching == "auto"))
+    speed = passes * len(images) * net.draws / seconds
+    result["images_per_second"] = (), speed, {"long_name": "images through the net in a second", "units": "1/s"}
     result.attrs |= {
-        "net": options.net,
-        "weights": "at initialisation" if options.weights is None else options.weights.name,
-        "weights_sha256": "" if options.weights is None else sha256(options.weights.read_bytes()).hexdigest(),
-        "pictures": options.images.name,
+        "net": net.net,
+        "weights": origin.removeprefix("weights "),
+        "weights_sha256": sha256(Path(net.weights).read_bytes()).hexdigest() if net.weights else "",
+        "pictures": Path(net.images).name,
         "mean": " ".join(map(str, preprocessing.mean)),
         "std": " ".join(map(str, preprocessing.std)),
         **software(),
     }
-    print(table(result))
-    print(f"Batch-norm statistics, if it has any: {result.attrs['batch_norm']}", file=sys.stderr)
-    if options.out is not None:
-        write_dataset(options.out, result)
-        print(f"Written to {options.out}", file=sys.stderr)
-    if plot is not None:
-        _draw(result, plot)
+    say(f"Batch-norm statistics, if it has any: {result.attrs['batch_norm']}")
+    return result
+
+
+def _channels(module: "torch.nn.Module") -> int | None:
+    """What the first convolution takes, if that is grey or colour; else it is as the images are."""
+    found = next((int(m.in_channels) for m in module.modules() if hasattr(m, "in_channels")), 0)  # type: ignore[arg-type]
+    return found if found in (1, 3) else None
+
+
+def _before_softmax(module: "torch.nn.Module", layer: str, images: "StreamedImages") -> str:
+    """The layer that is measured in place of the output: the one named, or the last that is no softmax."""
+    from relative_stability.stability.activations import pick_layers
+    from relative_stability.stability.evaluation_mode import evaluation_mode
+
+    with evaluation_mode(module, "running", images.device):
+        ran = pick_layers(module, layer or "all", images)  # type: ignore[arg-type]
+    modules = {name: part for name, part in module.named_modules() if not list(part.children())}
+    ends = [name for name in ran if layer or (name in modules and "Softmax" not in type(modules[name]).__name__)]
+    if not ends:
+        raise InputError("--logits: the net has no layer before its softmax that can be read; name one")
+    return ends[-1]
+
+
+def _labels(net: argparse.Namespace, images: "StreamedImages", output: Any, say: Any) -> "torch.Tensor | None":
+    """The class of each image in the order of the net's outputs, where that is known; else it is said why it is not."""
+    import torch
+
+    from relative_stability.stability.activations import tensors_in
+
+    scores = next((part.shape[1] for part in tensors_in(output) if part.ndim == 2), 0)
+    classes = list(images.class_names)
+    if images.labels is None:
+        if net.class_names is not None:
+            raise InputError(f"--class-names names classes, and {net.images} has none: sort its pictures into folders")
+        return None
+    if net.class_names is not None:
+        order = [line.strip() for line in net.class_names.read_text(encoding="utf-8").splitlines() if line.strip()]
+        unknown = next((name for name in classes if name not in order), None)
+        if unknown is not None:
+            raise InputError(f"--class-names {net.class_names} has no class {unknown!r}; {nearest(unknown, order)}")
+        return torch.tensor([order.index(classes[label]) for label in images.labels.tolist()])
+    if len(classes) != scores:
+        say(
+            f"No test error: the images have {len(classes)} classes and the net {scores or 'no'} scores; --class-names "
+            "FILE says which of its outputs they are"
+        )
+        return None
+    return images.labels
 
 
 def _check(options: argparse.Namespace) -> Path | None:
     """Refuse what could only fail later; returns where the plot goes."""
-    for name, least in (("count", 2), ("size", 2), ("classes", 1), ("batch_size", 1)):
+    for name, least in (("count", 2), ("classes", 1), ("batch_size", 1)):
         number = getattr(options, name)
         if number is not None and number < least:
             raise InputError(f"--{name.replace('_', '-')} {number} is refused: {least} or more is needed")
+    _check_images(options)
     if options.perturbation not in OFFERED:
         raise InputError(
             f"--perturbation {options.perturbation!r} is unknown; {nearest(options.perturbation, OFFERED)}"
         )
+    if options.json and options.csv:
+        raise InputError("--json and --csv are two ways to print; give one")
+    if options.class_names is not None and not options.class_names.is_file():
+        raise InputError(f"--class-names {options.class_names} does not exist")
     if options.out is not None and options.out.suffix != ".nc":
         raise InputError(f"--out {options.out} is no netCDF file; give it the ending .nc")
     if options.magnitude is None and options.perturbation not in DISPLACING:
@@ -153,60 +325,97 @@ def _check(options: argparse.Namespace) -> Path | None:
     return plot
 
 
-def _preprocessing(own: "Preprocessing", options: argparse.Namespace) -> "Preprocessing":
-    """What the options say of the images, over what the net says itself."""
-    from relative_stability.nets.external import IMAGENET
-
-    given = own if options.size is None else own._replace(size=options.size)
-    if options.normalize is None:
-        return given
-    if options.normalize == "imagenet":
-        return given._replace(mean=IMAGENET[0], std=IMAGENET[1])
-    if options.normalize == "none":
-        return given._replace(mean=(0.0,), std=(1.0,))
-    try:
-        mean, std = (tuple(map(float, part.split(","))) for part in options.normalize.split("/"))
-    except ValueError:
+def _check_images(options: argparse.Namespace) -> None:
+    """Refuse what the options of a net say of its images, and cannot be done."""
+    for name in ("size", "crop"):
+        number = getattr(options, name)
+        if number is not None and number < 2:
+            raise InputError(f"--{name} {number} is refused: 2 or more is needed")
+    if options.size and options.crop and options.crop > options.size:
+        raise InputError(f"--crop {options.crop} is more than --size {options.size}")
+    if (options.mean is None) != (options.std is None):
+        raise InputError("--mean and --std go together; give both")
+    mean, std = options.mean or [0], options.std or [1]
+    if len(mean) != len(std) or len(mean) not in (1, 3) or min(std) <= 0:
         raise InputError(
-            f"--normalize {options.normalize!r} is refused: imagenet, none, or MEAN/STD such as 0.5/0.25 is needed"
-        ) from None
-    if len(mean) != len(std) or len(mean) not in (1, options.channels) or min(std) <= 0:
-        raise InputError(
-            f"--normalize {options.normalize!r} is refused: as many means as positive deviations are needed, one each "
-            f"or {options.channels}"
+            f"--mean {mean} --std {std} is refused: as many means as positive deviations, 1 or 3, are needed"
         )
-    return given._replace(mean=mean, std=std)
 
 
-def _say(options: argparse.Namespace, shape: tuple[int, ...], preprocessing: "Preprocessing", device: str) -> None:
-    weights = "at initialisation" if options.weights is None else f"weights {options.weights.name}"
-    mean, std = (", ".join(f"{x:g}" for x in numbers) for numbers in (preprocessing.mean, preprocessing.std))
-    count, channels, height, width = shape
-    print(f"{options.net}, {weights}, on {device}", file=sys.stderr)
-    print(
-        f"{count} images of {channels}×{height}×{width} pixels, normalised by mean {mean} and deviation {std}",
-        file=sys.stderr,
-    )
+def _preprocessing(own: "Preprocessing", net: argparse.Namespace) -> "Preprocessing":
+    """What the options say of the images, over what the net says itself."""
+    from relative_stability.nets.external import Preprocessing
+
+    given = own if net.transforms == "auto" else Preprocessing(None)
+    if net.size is not None or net.crop is not None:
+        given = given._replace(size=net.crop or net.size, resize=net.size)
+    if net.mean is not None:
+        given = given._replace(mean=tuple(net.mean), std=tuple(net.std))
+    return given
+
+
+def combined(results: dict[str, "xr.Dataset"]) -> "xr.Dataset":
+    """What was measured of several nets, along a dimension `net`; layers by their position, with names beside them."""
+    import numpy as np
+    import pandas as pd
+    import xarray as xr
+
+    parts = []
+    for result in results.values():
+        part = result.reset_coords([name for name in result.coords if name not in result.dims])
+        if "layer" in part.dims:
+            names = part["layer"].astype(str)
+            part = part.assign_coords(layer=np.arange(len(names))).assign(layer_name=("layer", names.values))
+        parts.append(part.assign(weights=part.attrs["weights"]))
+    joined = xr.concat(
+        parts, pd.Index(list(results), name="net"), data_vars="all", join="outer", combine_attrs="drop_conflicts",
+        fill_value={"layer_name": ""},
+    )  # fmt: skip
+    return joined.drop_vars("depth", errors="ignore").set_coords([n for n in ("layer_name", "weights") if n in joined])
+
+
+def rows(result: "xr.Dataset") -> "pd.DataFrame":
+    """One row for each net, layer and setting: D, G, R and the test error with their intervals."""
+    dims = [dim for dim in ("net", "estimator", "layer", "cut", str(result.R.dims[-1])) if dim in result.R.dims]
+    kept = [name for name in ("test_error", "R", "D", "G") if name in result]
+    frame = result[kept].reset_coords(drop=True).to_dataframe(dim_order=dims)
+    besides = {f"{name}_{end}": result[f"{name}_interval"].isel(bound=k) for name in kept for k, end in enumerate(ENDS)}
+    if "images_per_second" in result:
+        besides["images_per_second"] = result["images_per_second"]
+    for name, values in besides.items():
+        frame[name] = values.broadcast_like(result.R).transpose(*dims).values.ravel()
+    frame = frame.dropna(subset="R").reset_index()
+    if "layer_name" in result.coords:
+        names = result["layer_name"].to_series()
+        frame["layer"] = [names[net, layer] for net, layer in zip(frame["net"], frame["layer"], strict=True)]
+    return frame
 
 
 def table(result: "xr.Dataset") -> str:
-    """One line for each layer and setting: D, G, R, and the interval of R over images."""
+    """The rows as they are read in a terminal."""
     from tabulate import tabulate
 
-    dims = [dim for dim in ("estimator", "layer", "cut", *result.R.dims[-1:]) if dim in result.R.dims]
-    frame = result[["D", "G", "R"]].to_dataframe(dim_order=dims).reset_index()
-    ends = result.R_interval.transpose("bound", *dims).values.reshape(2, -1)
-    frame["95 % interval of R"] = [f"{low:.3g} to {high:.3g}" for low, high in ends.T]
-    kept = [*dims, "D", "G", "R", "95 % interval of R"]
-    return str(tabulate(frame[kept], headers="keys", floatfmt=".3g", showindex=False))
+    frame = rows(result)
+    shown = frame[[dim for dim in ("net", "estimator", "layer", "cut", str(result.R.dims[-1])) if dim in frame]].copy()
+    for name, word in (("test_error", "test error"), ("R", "R"), ("D", "D"), ("G", "G")):
+        if name in frame:
+            shown[word] = [f"{value:.3g}" for value in frame[name]]
+            if name in ("test_error", "R"):
+                ends = zip(frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
+                shown[f"95 % interval of {word if name == 'R' else 'it'}"] = [f"{a:.3g} to {b:.3g}" for a, b in ends]
+    if "images_per_second" in frame:
+        shown["images/s"] = [f"{value:.3g}" for value in frame["images_per_second"]]
+    return str(tabulate(shown, headers="keys", showindex=False, disable_numparse=True))
 
 
-def _draw(result: "xr.Dataset", path: Path) -> None:
-    from relative_stability.core.store import atomic
-    from relative_stability.figures.single_net import draw
-    from relative_stability.figures.style import apply_style
+def _write(result: "xr.Dataset", out: Path | None, plot: Path | None) -> None:
+    from relative_stability.core.store import atomic, write_dataset
+    from relative_stability.figures import plot as draw
 
-    apply_style()
-    with atomic(path) as temporary:
-        draw(result).savefig(temporary, format=path.suffix[1:], dpi=200)
-    print(f"Drawn in {path}", file=sys.stderr)
+    if out is not None:
+        write_dataset(out, result)
+        print(f"Written to {out}", file=sys.stderr)
+    if plot is not None:
+        with atomic(plot) as temporary:
+            draw(result).savefig(temporary, format=plot.suffix[1:], dpi=200)
+        print(f"Drawn in {plot}", file=sys.stderr)

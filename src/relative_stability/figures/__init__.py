@@ -79,6 +79,28 @@ def draw(
     return drawn, figure
 
 
+def plot(result: "xr.Dataset", size: str = "slide") -> "Figure":
+    """The figure of what `measure` has found: of one net, or of several along a dimension `net`.
+
+    D, G and R against magnitude, or against depth where layers were measured; of several nets with test errors, the
+    error against R. size: one of `style.SIZES`. Figures of anything else that is drawn keep their look.
+
+    >>> import torch, relative_stability as rs
+    >>> images = torch.randn(20, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    >>> len(plot(rs.measure(torch.nn.AvgPool2d(4), images, displacement=[0.5, 1])).axes)
+    3
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        module = import_module(f"relative_stability.figures.{'several_nets' if 'net' in result.dims else 'single_net'}")
+        from relative_stability.figures.style import apply_style
+
+        apply_style(size)
+        figure: Figure = module.draw(result)
+    return figure
+
+
 def animate(kind: str, numbers: str) -> "FuncAnimation":
     """The film of a figure. numbers: the file of the numbers drawn."""
     from relative_stability.core.store import open_dataset

@@ -90,7 +90,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
     text = [*one, numbers.attrs["where"], said, numbers.attrs["left_out"]]
     figure = finish(grid.figure, "; ".join(filter(None, text)), legend)
     for dataset, axes in zip(datasets, grid.axes[:, 0], strict=True):
-        _names(axes, table[(table["dataset"] == dataset) & (table["quantity"] == "R")], looked["palette"])
+        name_points(axes, table[(table["dataset"] == dataset) & (table["quantity"] == "R")], looked["palette"])
     return figure
 
 
@@ -110,7 +110,7 @@ def _laws(axes: "Axes", part: xr.Dataset, name: str) -> "dict[str, Line2D]":
     return legend
 
 
-def _names(axes: "Axes", points: "pd.DataFrame", colors: dict[str, str]) -> None:
+def name_points(axes: "Axes", points: "pd.DataFrame", colors: dict[str, str]) -> None:
     """Every net's name beside its rightmost point of the largest P, where it is on no other point or name."""
     from adjustText import adjust_text
 

@@ -1,89 +1,207 @@
-"""Nets from elsewhere: torchvision, timm, or one's own module."""
+"""Nets from elsewhere: torchvision, timm, one's own module, or a program in a file."""
 
+import ast
 import sys
+import warnings
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from relative_stability.core.errors import InputError, nearest
 from relative_stability.core.randomness import seeded_globally
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PROGRAMS = (".pt2", ".pt", ".pth", ".ts", ".torchscript")  # endings of files that hold a net with its code
 
 
 class Preprocessing(NamedTuple):
-    """Images as a net was trained on them: side in pixels (None: as they are), and (pixel/255 − mean)/std."""
+    """Images as a net was trained on them: (pixel/255 − mean)/std of the central square.
 
-    size: int | None
+    size: its side in pixels (None: as it is), after the shorter side of the image was brought to `resize` pixels (None:
+    to `size`).
+    """
+
+    size: int | None = None
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    resize: int | None = None
+    interpolation: str = "bilinear"
+
+    def transform(self, channels: int) -> "Callable[[Image], Tensor]":
+        """From a picture to (C, n, n), float32. channels: 1 or 3; the values of colours are averaged for grey."""
+        from torchvision.transforms import InterpolationMode, v2
+
+        mean, std = ([sum(x) / len(x)] if len(x) not in (1, channels) else list(x) for x in (self.mean, self.std))
+        side = self.resize or self.size
+        how = InterpolationMode(self.interpolation)
+        known: list[Any] = [v2.Resize(side, how, antialias=True)] if side else []
+        after = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
+
+        def seen(picture: "Image") -> Tensor:
+            crop = v2.CenterCrop(self.size or min(picture.size))
+            found: Tensor = v2.Compose([*known, crop, *after])(picture)
+            return found
+
+        return seen
 
 
-def load_net(spec: str, classes: int | None = None, seed: int = 0) -> tuple[nn.Module, Preprocessing]:
-    """A net at initialisation, and how it wants its images.
+class Element(nn.Module):
+    """A net of which one part of the output is taken: of a dictionary by its key, of a tuple by its position."""
 
-    spec: "torchvision:NAME", "timm:NAME", or "package.module:function", a function without arguments that returns a
-    torch.nn.Module; classes: number of outputs, where the constructor takes one; seed: of the initialisation.
-    Raises InputError for what cannot be found or built.
+    def __init__(self, net: nn.Module, key: str) -> None:
+        super().__init__()
+        self.net, self.key = net, key
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.net(x)
+        named = (
+            output
+            if isinstance(output, Mapping)
+            else dict(enumerate(output))
+            if isinstance(output, tuple | list)
+            else {}
+        )
+        found = {str(key): part for key, part in named.items()}
+        if self.key not in found:
+            raise InputError(f"the net's output has no part {self.key!r}; {nearest(self.key, found)}")
+        part: Tensor = found[self.key]
+        return part
+
+
+def load_net(
+    spec: str, classes: int | None = None, seed: int = 0, pretrained: bool = False
+) -> tuple[nn.Module, Preprocessing]:
+    """A net, at initialisation or with its library's weights, and how it wants its images.
+
+    spec: "torchvision:NAME", "timm:NAME", "package.module:NAME" (a net, or a class or function that gives one, perhaps
+    with arguments: "nets:build(width=2)"), or the file of an exported program (.pt2) or of TorchScript; classes: number
+    of outputs, where the constructor takes one; seed: of the initialisation; pretrained: with the weights that
+    torchvision or timm hand out. Raises InputError for what cannot be found, built or downloaded.
     """
+    if Path(spec).suffix in PROGRAMS and ":" not in spec:
+        return _from_file(Path(spec)), Preprocessing(None)
     source, _, name = spec.partition(":")
-    if not name:
-        raise InputError(f"net {spec!r} names no source; write torchvision:NAME, timm:NAME or package.module:function")
+    if not name or not source:
+        raise InputError(
+            f"net {spec!r} names no source; write torchvision:NAME, timm:NAME, package.module:NAME, or a .pt2 file"
+        )
     options = {} if classes is None else {"num_classes": classes}
     with seeded_globally(seed, "init"):
         if source == "torchvision":
-            return _from_torchvision(name, options)
+            return _from_torchvision(name, options, pretrained)
         if source == "timm":
-            return _from_timm(name, options)
+            return _from_timm(name, options, pretrained)
+        if pretrained:
+            raise InputError(f"net {spec!r} has no weights of a library; name a file of weights instead")
         return _from_module(source, name, options), Preprocessing(None)
 
 
-def _from_torchvision(name: str, options: dict[str, Any]) -> tuple[nn.Module, Preprocessing]:
+def _from_torchvision(name: str, options: dict[str, Any], pretrained: bool) -> tuple[nn.Module, Preprocessing]:
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
         raise InputError(f"torchvision has no classifier {name!r}; {nearest(name, known)}")
-    preset = models.get_model_weights(name).DEFAULT.transforms()  # nothing is downloaded
-    preprocessing = Preprocessing(preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
-    if name in ("googlenet", "inception_v3"):
+    weights = models.get_model_weights(name).DEFAULT
+    preset = weights.transforms()  # nothing is downloaded
+    preprocessing = Preprocessing(
+        preset.crop_size[0], tuple(preset.mean), tuple(preset.std), preset.resize_size[0], preset.interpolation.value
+    )
+    if name in ("googlenet", "inception_v3") and not pretrained:
         # As torchvision builds them for its own weights, without what serves training alone.
         options = {"init_weights": True, "aux_logits": False, "transform_input": True, **options}
-    net: nn.Module = models.get_model(name, weights=None, **options)
+    try:
+        net: nn.Module = models.get_model(name, weights=weights if pretrained else None, **options)
+    except OSError as error:  # URLError is one
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise InputError(
+            f"weights of torchvision:{name} cannot be downloaded ({error}); put {weights.url} into {folder}"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"torchvision:{name}: {error}") from None
     return net, preprocessing
 
 
-def _from_timm(name: str, options: dict[str, Any]) -> tuple[nn.Module, Preprocessing]:
+def _from_timm(name: str, options: dict[str, Any], pretrained: bool) -> tuple[nn.Module, Preprocessing]:
     try:
         import timm
     except ImportError:
         raise InputError(f"net 'timm:{name}' needs timm, which is not installed; run: pip install timm") from None
+    if name.partition(".")[0] not in timm.list_models():
+        raise InputError(f"timm has no net {name!r}; {nearest(name, timm.list_models())}")
     try:
-        net: nn.Module = timm.create_model(name, pretrained=False, **options)
-    except RuntimeError as error:
-        raise InputError(f"timm has no net {name!r} ({error}); {nearest(name, timm.list_models())}") from None
+        net: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+    except (RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"timm:{name} cannot be made ({reason}); its weights come from the Hugging Face hub") from None
     config = timm.data.resolve_model_data_config(net)
-    return net, Preprocessing(config["input_size"][-1], tuple(config["mean"]), tuple(config["std"]))
+    size = config["input_size"][-1]
+    resize = int(size / config.get("crop_pct", 1))
+    found = Preprocessing(size, tuple(config["mean"]), tuple(config["std"]), resize, config["interpolation"])
+    return net, found
 
 
-def _from_module(module: str, function: str, options: dict[str, Any]) -> nn.Module:
+def _from_module(module: str, call: str, options: dict[str, Any]) -> nn.Module:
+    name, positional, named = _parsed(module, call)
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # one's own module lies where one works
     try:
         imported = import_module(module)
     except ImportError as error:
         raise InputError(f"module {module!r} cannot be imported from here: {error}") from None
-    build = getattr(imported, function, None)
-    if not callable(build):
-        raise InputError(f"module {module!r} has no function {function!r}")
+    except Exception as error:
+        raise InputError(f"module {module!r} raised {type(error).__name__} when it was imported: {error}") from None
+    net = getattr(imported, name, None)
+    if net is None:
+        public = [key for key, value in vars(imported).items() if callable(value) and not key.startswith("_")]
+        raise InputError(f"module {module!r} has no {name!r}; {nearest(name, public)}")
+    if isinstance(net, nn.Module) and "(" not in call:
+        return net
+    if not callable(net):
+        raise InputError(f"{module}:{name} is a {type(net).__name__}; a net, or what makes one, is needed")
     try:
-        signature(build).bind(**options)
-    except TypeError as error:
-        raise InputError(f"{module}:{function} cannot be called with {options or 'no arguments'}: {error}") from None
-    net = build(**options)
+        net = net(*positional, **named, **options)
+    except Exception as error:
+        given = {**named, **options} or "no arguments"
+        raise InputError(f"{module}:{name}, called with {given}, raised {type(error).__name__}: {error}") from None
     if not isinstance(net, nn.Module):
-        raise InputError(f"{module}:{function} returned a {type(net).__name__}; a torch.nn.Module is needed")
+        weights = "; weights go beside the net that they are of" if isinstance(net, dict) else ""
+        raise InputError(f"{module}:{name} returned a {type(net).__name__}; a torch.nn.Module is needed{weights}")
     return net
+
+
+def _parsed(module: str, call: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """The name of what is called, and its arguments, which are plain values."""
+    try:
+        tree = ast.parse(call, mode="eval").body
+        if isinstance(tree, ast.Name):
+            return tree.id, [], {}
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            named = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in tree.keywords}
+            return tree.func.id, [ast.literal_eval(value) for value in tree.args], named
+    except (SyntaxError, ValueError):
+        pass
+    raise InputError(f"net '{module}:{call}' is refused: a name is needed, or a call with plain values: build(width=2)")
+
+
+def _from_file(path: Path) -> nn.Module:
+    if not path.is_file():
+        raise InputError(f"net {path} does not exist")
+    try:
+        if path.suffix == ".pt2":
+            return torch.export.load(path).module()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch.jit")  # which is deprecated as a whole
+            found: nn.Module = torch.jit.load(str(path), map_location="cpu")
+        return found
+    except Exception as error:
+        what = "an exported program" if path.suffix == ".pt2" else "a TorchScript program"
+        raise InputError(
+            f"net {path} is not {what} ({str(error).splitlines()[0]}); weights alone need a net: package.module:NAME"
+        ) from None

@@ -104,8 +104,10 @@ class Activations:
         self._visit: Visit | None = None
         self._batch = 0
 
-    def run(self, batch: Tensor, visit: Visit) -> None:
+    def run(self, batch: Tensor, visit: Visit) -> Any:
         """One forward pass; `visit(name, x)` gets the activations (B, …) of a layer, float32 or float64.
+
+        Returns what the net returns.
 
         They are the net's own memory, which a later layer may overwrite: copy what is to last.
         """
@@ -117,6 +119,7 @@ class Activations:
             self._visit = None
         if self.with_output:
             self._hand_out(WHOLE, output, visit)
+        return output
 
     def hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def caught(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -126,7 +129,7 @@ class Activations:
         return caught
 
     def _hand_out(self, name: str, output: Any, visit: Visit) -> None:
-        tensors = [t for t in _tensors(output) if t.ndim > 0 and len(t) == self._batch]
+        tensors = [t for t in tensors_in(output) if t.ndim > 0 and len(t) == self._batch]
         if not tensors:
             if name == WHOLE:
                 raise InputError(f"the net's output holds no tensor with one entry for each of {self._batch} images")
@@ -137,12 +140,12 @@ class Activations:
         visit(label, (single if single.dtype == torch.float64 else single.float()).detach())
 
 
-def _tensors(output: Any) -> list[Tensor]:
+def tensors_in(output: Any) -> list[Tensor]:
     """All floating-point tensors in a layer's output, however it nests tuples, lists and dictionaries."""
     if isinstance(output, Tensor):
         return [output] if output.is_floating_point() else []
     items = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
-    return [tensor for item in items for tensor in _tensors(item)]
+    return [tensor for item in items for tensor in tensors_in(item)]
 
 
 @contextmanager

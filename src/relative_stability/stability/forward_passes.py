@@ -7,7 +7,7 @@ stored for as many settings together as take no more room than the images.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from relative_stability.core.errors import InputError
 from relative_stability.core.randomness import generator
 from relative_stability.perturbations.base import Perturbation, probes
 from relative_stability.perturbations.noise import Noise
-from relative_stability.stability.activations import Activations
+from relative_stability.stability.activations import Activations, tensors_in
 from relative_stability.stability.differences import Differences, Medians, flat, squared_norm
 from relative_stability.stability.estimators import (
     Stability,
@@ -33,6 +33,7 @@ from relative_stability.stability.evaluation_mode import EvaluationMode
 Matching = str  # "mean": every image gets noise of the mean norm; "image": each of its own
 PERTURBED = "perturbed"
 NOISE = Noise()
+ENDS = ("softmax", "log-softmax")
 
 
 class Setting(NamedTuple):
@@ -60,10 +61,17 @@ class Plan(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Stability for each estimator and layer, and the mean norm ⟨‖τx−x‖⟩ at each setting, (M,)."""
+    """Stability for each estimator and layer, and the mean norm ⟨‖τx−x‖⟩ at each setting, (M,).
+
+    scores: how many the net gives each image, 0 for a net that gives none; predicted: the class of the highest, (N,);
+    ends_in: softmax or log-softmax, where the scores of every image are such.
+    """
 
     stability: dict[str, list[Stability]]
     norms: Tensor
+    scores: int
+    predicted: Tensor
+    ends_in: str
 
 
 @torch.no_grad()
@@ -109,7 +117,9 @@ class _Measurement:
         there = self.weights.to(images.device, precise)
         self.medians = Medians(sizes, self.total, there, plan.seed) if "median" in plan.estimators else None
         self.difference = Differences(images.device)
-        self.done = 0
+        self.done = self.scores = 0
+        self.predicted = torch.full((count,), -1)
+        self.ends = set(ENDS)
 
     def run(self) -> Measured:
         spread, outputs = self._unchanged()
@@ -138,7 +148,8 @@ class _Measurement:
 
         layers = range(len(self.sizes))
         measured = {name: [stability(i, name, rule) for i in layers] for name, rule in plan.estimators.items()}
-        return Measured(measured, self.norms.cpu().double().mean(1))
+        ends_in = next(iter(self.ends), "") if self.scores > 1 else ""
+        return Measured(measured, self.norms.cpu().double().mean(1), self.scores, self.predicted, ends_in)
 
     def _batch(self, rows: slice) -> Tensor:
         """The images of these rows at magnitude zero, in working precision."""
@@ -154,11 +165,27 @@ class _Measurement:
         activations: dict[int, Tensor] = {}
         with self.mode.clean():
             # A copy, as a net may overwrite its input.
-            self._forward(self._batch(rows).clone(), lambda k, x: activations.update({k: flat(x).clone()}))
+            output = self._forward(self._batch(rows).clone(), lambda k, x: activations.update({k: flat(x).clone()}))
+        if self.predicted[start] < 0:
+            self._classes(slice(start, start + rows.stop - rows.start), output)
         found = [activations[k] for k in range(len(self.sizes))]
         if self.keeps_clean:
             self.kept[start] = found
         return found
+
+    def _classes(self, images: slice, output: Any) -> None:
+        """What the net says these images are: the first part of its output that has a row of scores for each."""
+        found = (t for t in tensors_in(output) if t.ndim == 2 and len(t) == images.stop - images.start)
+        scores = next(found, torch.empty(0, 0)).double()
+        self.scores = scores.shape[1]
+        if self.scores:
+            self.predicted[images] = scores.argmax(1).cpu()
+            one = torch.ones(len(scores), dtype=torch.float64, device=scores.device)
+            self.ends &= {
+                name
+                for name, part in zip(ENDS, (scores, scores.exp()), strict=True)
+                if bool((part >= 0).all()) and torch.allclose(part.sum(1), one, atol=0.01)
+            }
 
     def _unchanged(self) -> tuple[list[Tensor], list[Tensor]]:
         """For each layer ‖f(x)−f̄‖² of each image, (N,), and, where medians are asked for, f itself, (N, K)."""
@@ -229,8 +256,8 @@ class _Measurement:
         if self.plan.progress:
             self.plan.progress(self.done, passes)
 
-    def _forward(self, batch: Tensor, visit: Callable[[int, Tensor], None]) -> None:
-        """One pass; `visit` gets each layer that is measured, by its position."""
+    def _forward(self, batch: Tensor, visit: Callable[[int, Tensor], None]) -> Any:
+        """One pass, and its output; `visit` gets each layer that is measured, by its position."""
 
         def known(name: str, x: Tensor) -> None:
             if name not in self.position:
@@ -244,7 +271,7 @@ class _Measurement:
             visit(k, x)
 
         with self.mode.forward():
-            self.activations.run(batch.to(self.images.dtype), known)
+            return self.activations.run(batch.to(self.images.dtype), known)
 
     def _refuse_not_finite(self, chunk: range) -> None:
         """One look at the device for all settings of a chunk."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 import xarray as xr
+from scipy.stats import binomtest
 from torch import Tensor
 
 from relative_stability.core.errors import InputError, nearest
@@ -61,6 +62,7 @@ def stability_dataset(
     layers: str | Sequence[str] | None = None,
     batch_norm: BatchNorm = "auto",
     mixed_precision: bool = False,
+    labels: Tensor | None = None,
     progress: Callable[[int, int], None] | None = None,
     **plan: Any,
 ) -> xr.Dataset:
@@ -81,8 +83,33 @@ def stability_dataset(
     dataset = _dataset(
         measured, families, magnitudes, None if layers is None else [name or OUTPUT for name in picked], estimator
     )
+    if labels is not None:
+        dataset = dataset.assign(_test_error(measured, labels))
+    if measured.ends_in:
+        dataset.attrs["ends_in"] = measured.ends_in
     moved = _pixels_moved(families, magnitudes, images.shape[-1])
     return dataset if moved is None else dataset.assign_coords(rms_displacement=moved)
+
+
+def _test_error(measured: Measured, labels: Tensor) -> dict[str, xr.Variable]:
+    """Share of the images that the net puts into another class, with its 95 % interval (Wilson)."""
+    wanted, predicted = torch.as_tensor(labels).cpu().flatten(), measured.predicted
+    if not measured.scores:
+        raise InputError("labels are given, and the net gives no row of scores for each image; leave labels out")
+    if len(wanted) != len(predicted):
+        raise InputError(f"there are {len(wanted)} labels for {len(predicted)} images; one for each is needed")
+    if wanted.min() < 0 or wanted.max() >= measured.scores:
+        raise InputError(
+            f"labels run from {int(wanted.min())} to {int(wanted.max())}, and the net gives {measured.scores} scores; "
+            "number the classes in the order of the net"
+        )
+    wrong = int((predicted != wanted).sum())
+    interval = binomtest(wrong, len(wanted)).proportion_ci(method="wilson")
+    words = "test error, on the images measured"
+    return {
+        "test_error": labelled((), wrong / len(wanted), words, "1"),
+        "test_error_interval": labelled(("bound",), np.array(interval), f"95 % interval of the {words}", "1"),
+    }
 
 
 def _estimators(estimator: str | Sequence[str], noise_matching: str) -> dict[str, str]:
@@ -184,6 +211,7 @@ def measure(
     noise_matching: NoiseMatching = "auto",
     batch_norm: BatchNorm = "auto",
     mixed_precision: bool = False,
+    labels: Tensor | None = None,
     draws: int = 1,
     batch_size: int = 500,
     bootstrap: int = 1000,
@@ -211,15 +239,17 @@ def measure(
 
     seed: two nets measured with one seed see the same perturbed images, on every device and for every batch size.
     batch_norm: "auto", "batch", "clean" or "running" (see `statistics_rule`). mixed_precision: bfloat16 autocast
-    and TF32; off for reference numbers. draws: perturbations for each image. progress: called with the passes done
-    and their number. Memory is that of one batch; medians need the changes of all images in every layer asked for.
+    and TF32; off for reference numbers. labels: (N,), the class of each image, in the order of the net's outputs; then
+    `test_error` stands beside R, with its 95 % interval (Wilson). draws: perturbations for each image. progress:
+    called with the passes done and their number. Memory is that of one batch; medians need the changes of all images
+    in every layer asked for.
 
     Returns a Dataset with D, G, R, dimensions (cut, displacement) or the magnitude's own. Their intervals come from
     resampling the images `bootstrap` times: they say how much other test images would move the numbers of this net,
     and not how much other nets differ; for that, a sweep has R_over_seeds (see `analysis.collect`).
-    Warns about magnitudes outside the useful range. Raises InputError for settings that cannot be drawn, for images
-    that the net cannot take, and for activations that are not finite. Source: Petrini et al. 2021, arXiv 2105.02468,
-    eqs. 6 to 8.
+    Warns about magnitudes outside the useful range, and of a net that ends in a softmax. Raises InputError for settings
+    that cannot be drawn, for images that the net cannot take, and for activations that are not finite.
+    Source: Petrini et al. 2021, arXiv 2105.02468, eqs. 6 to 8.
 
     >>> images = torch.randn(100, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     >>> R = measure(lambda x: x.mean((2, 3)), images, displacement=[0.5, 1]).R
@@ -229,8 +259,12 @@ def measure(
     for name, number in (("draws", draws), ("batch_size", batch_size), ("bootstrap", bootstrap)):
         if number < 1:
             raise InputError(f"{name} = {number} is refused: 1 or more is needed")
-    if not (isinstance(images, Tensor) and images.is_floating_point()):
+    if not (isinstance(getattr(images, "dtype", None), torch.dtype) and images.dtype.is_floating_point):
         raise InputError("images must be a torch tensor of floating-point numbers, as the net was trained on them")
+    if images.ndim == 4 and images.shape[1] == 1 and isinstance(images, Tensor):
+        # Of one channel, every layout counts as contiguous; with some, convolutions answer in channels last, and a net
+        # that calls `view` on that fails.
+        images = images.clone(memory_format=torch.contiguous_format)
     if images.ndim < 2 or len(images) < 2:
         raise InputError(f"images of shape {tuple(images.shape)}: at least two inputs, (N, C, n, n), are needed")
     _estimators(estimator, noise_matching)
@@ -268,12 +302,19 @@ def measure(
             layers=layers,
             batch_norm=batch_norm,
             mixed_precision=mixed_precision,
+            labels=labels,
             progress=progress,
             **told,
         )
     except REFUSALS:
         refuse_images(net, images)
         raise
+    if ends_in := dataset.attrs.get("ends_in"):
+        warnings.warn(
+            f"the net ends in a {ends_in}, and R is defined before it: it may differ by some ten per cent; measure the "
+            "layer before (layers=…, or --logits)",
+            stacklevel=2,
+        )
     attributes: dict[str, str | int | float] = {
         "perturbation": family.name,
         "estimator": estimator if isinstance(estimator, str) else " ".join(estimator),
@@ -291,11 +332,16 @@ def measure(
     return dataset.assign_attrs(attributes)
 
 
-def refuse_images(net: Any, images: Tensor, remedy: str = "") -> None:
-    """Raise InputError, with what the net says, if it cannot take two of the images. remedy: what may be done."""
+def refuse_images(net: Any, images: Tensor, remedy: str = "") -> Any:
+    """Raise InputError, with what the net says, if it cannot take two of the images; else return what it makes of them.
+
+    remedy: what may be done.
+    """
     try:
         with torch.no_grad(), evaluation_mode(net, "running", images.device):
-            net(images[:2])
+            return net(images[:2].clone())
+    except InputError:
+        raise
     except REFUSALS as error:
         shape = "×".join(map(str, images.shape[1:]))
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

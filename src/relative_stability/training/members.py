@@ -47,7 +47,7 @@ def start_net(
     """
     model = make_net(net, data, loss, seed)
     if pretrained is not None:
-        new_head = load_weights(model, pretrained, new_head=True)
+        new_head = load_weights(model, pretrained, new_head=True).new_head
         log.info("seed %d starts from %s%s", seed, pretrained, ", with a last layer at random" if new_head else "")
     return model.to(device)
 
