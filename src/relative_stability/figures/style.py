@@ -98,7 +98,7 @@ def finish(
 ) -> Figure:
     """A letter on every panel, one legend above all of them, one note below; the figure grows by what these take.
 
-    Everything has its place then. passes: that it takes to find it.
+    Everything has its place then. passes: that it takes at most to find it.
     """
     import matplotlib.pyplot as plt
 
@@ -120,7 +120,10 @@ def finish(
             axes.set_title(f"({letter})  {title}".rstrip(), loc="left")
     plt.close(figure)  # pyplot, in which seaborn makes figures, need not keep it
     for _ in range(passes):
+        before = [axes.get_position().bounds for axes in panels]
         figure.draw_without_rendering()
+        if np.allclose(before, [axes.get_position().bounds for axes in panels], atol=1e-3):
+            break
     figure.set_layout_engine("none")  # or each file that is written would find it anew
     return figure
 
