@@ -1,12 +1,17 @@
 """A whole measurement over the bare forward passes that it makes, and all layers over the output alone."""
 
 from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 import relative_stability as rs
 from benchmarks.timing import ratio, report
+from relative_stability.datasets.streamed import open_images
+from relative_stability.nets.external import load_net
 from relative_stability.stability.measure import build_families, stability_dataset
 
 CUTS = (3, 5, 15)
@@ -30,6 +35,7 @@ def run() -> Iterator[str]:
     yield whole("ResNet18, 32×32", net, images, 4, rounds=3)
     for layers, estimator in (("blocks", "mean"), ("all", "mean"), ("blocks", "both"), ("all", "both")):
         yield deep(net, images, layers, estimator)
+    yield from_disk()
 
 
 def random_images(count: int, channels: int, n: int) -> torch.Tensor:
@@ -72,3 +78,27 @@ def deep(net: nn.Module, images: torch.Tensor, layers: str, estimator: str) -> s
         stability_dataset(net, images, families, sizes, **options)
 
     return report(f"{layers} of ResNet18 / output alone, {estimator}, {len(images)} images", ratio(every, output, 3))
+
+
+def from_disk(count: int = 16, batch: int = 8) -> str:
+    """ResNet50 on pictures of a folder, as the command measures it, over the same passes on images in memory."""
+    pictures = np.random.default_rng(0).integers(256, size=(count, 280, 340, 3), dtype=np.uint8)
+    net, preprocessing = load_net("torchvision:resnet50")
+    net.eval()
+    with TemporaryDirectory() as folder:
+        for k, pixels in enumerate(pictures):
+            Image.fromarray(pixels).save(f"{folder}/{k}.jpg")
+        with open_images(folder, preprocessing.transform, count) as images:
+            ready = images[:].clone()
+
+            def measured():
+                rs.measure(net, images, displacement=[0.5, 1, 2], batch_size=batch, batch_norm="running")
+
+            @torch.no_grad()
+            def forward():
+                for _ in range(7):
+                    for start in range(0, count, batch):
+                        net(ready[start : start + batch])
+
+            label = f"measurement / its 7 forward passes, ResNet50, {count} pictures of 224×224 from disk"
+            return report(label, ratio(measured, forward, 3))
