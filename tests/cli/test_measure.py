@@ -230,14 +230,19 @@ def test_one_net_in_six_formats_has_one_number_and_one_error(classed, capsys):
 
 
 def test_several_nets_are_one_table_one_file_and_one_figure_and_one_that_fails_holds_up_no_other(classed, capsys):
+    with Path(f"{classed}.py").open("a") as file:
+        file.write("\nclass Failing(torch.nn.Module):\n    def forward(self, x): raise ZeroDivisionError('by hand')\n")
+    sys.modules.pop(classed)
     Path("nets.yaml").write_text(
         f"one: {{net: '{classed}:build'}}\n"
         f"two: {{net: '{classed}:build', weights: weights.safetensors, mean: [0.5], std: [0.25]}}\n"
         "three: {net: 'nowhere:build'}\n"
+        f"four: {{net: '{classed}:Failing'}}\n"
     )
     assert measured("--nets", "nets.yaml", "--out", "r.nc", "--plot") == 1
     said = capsys.readouterr()
     assert "three: not measured: module 'nowhere' cannot be imported" in said.err
+    assert "four: not measured: ZeroDivisionError: by hand" in said.err
     assert [line.split()[0] for line in said.out.splitlines()][::2] == ["net", "one"] and "\ntwo" in said.out
     with xr.open_dataset("r.nc") as found:
         assert found["net"].values.tolist() == ["one", "two"] and found.R.dims == ("net", "cut", "displacement")
@@ -310,3 +315,12 @@ def test_grey_images_meet_nets_that_view_what_a_convolution_gives(classed, capsy
     sys.modules.pop(classed)
     assert measured("--net", f"{classed}:Viewing", "--output", "scores") == 0
     assert "30 images of 1×16×16 pixels, not normalised" in capsys.readouterr().err
+
+
+def test_a_net_of_one_output_for_all_images_has_a_row_without_a_number(classed, capsys):
+    with Path(f"{classed}.py").open("a") as file:
+        file.write("\nclass Constant(torch.nn.Module):\n    def forward(self, x): return 0 * x.flatten(1)[:, :3]\n")
+    sys.modules.pop(classed)
+    assert measured("--net", f"{classed}:Constant", "--csv") == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert dict(zip(header.split(","), row.split(","), strict=True))["R"] == ""

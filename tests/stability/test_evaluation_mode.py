@@ -8,7 +8,7 @@ from torch import nn
 
 import relative_stability as rs
 from relative_stability.perturbations.base import Perturbation
-from relative_stability.stability.evaluation_mode import statistics_rule, tf32
+from relative_stability.stability.evaluation_mode import evaluation_mode, statistics_rule, tf32
 
 
 @pytest.fixture
@@ -229,3 +229,20 @@ def test_tf32_is_put_back_whichever_names_were_used():
         with tf32(wanted):
             assert getattr(matmul, name) in ({"tf32", True} if wanted else {"ieee", False})
         assert getattr(matmul, name) == before
+
+
+def test_what_stands_around_a_program_of_one_mode_is_put_into_evaluation_mode():
+    """Exported programs refuse to change their mode, at which nn.Module stops half way."""
+
+    class Program(torch.nn.Module):
+        def train(self, mode=True):
+            raise NotImplementedError("as exported programs do")
+
+        def forward(self, x):
+            return x.flatten(1)
+
+    net = torch.nn.Sequential(Program(), torch.nn.Dropout(0.5))
+    images = torch.randn(4, 1, 4, 4)
+    with evaluation_mode(net, "running", images.device):
+        assert torch.equal(net(images), images.flatten(1))
+    assert net[1].training

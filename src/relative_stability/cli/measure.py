@@ -126,11 +126,12 @@ def run(options: argparse.Namespace) -> int:
 
             try:
                 results[name] = _measured(net, lambda words, name=name: _say(name, nets, words), progress)
-            except InputError as error:
+            except Exception as error:  # whatever one net raises, the others are measured
                 if len(nets) == 1:
                     raise
                 failed += 1
-                _say(name, nets, f"not measured: {error}")
+                kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+                _say(name, nets, f"not measured: {kind}{error}")
     if not results:
         raise InputError("none of the nets could be measured")
     result = combined(results) if len(nets) > 1 else next(iter(results.values()))
@@ -384,10 +385,11 @@ def rows(result: "xr.Dataset") -> "pd.DataFrame":
         besides["images_per_second"] = result["images_per_second"]
     for name, values in besides.items():
         frame[name] = values.broadcast_like(result.R).transpose(*dims).values.ravel()
-    frame = frame.dropna(subset="R").reset_index()
+    frame = frame.reset_index()
     if "layer_name" in result.coords:
         names = result["layer_name"].to_series()
         frame["layer"] = [names[net, layer] for net, layer in zip(frame["net"], frame["layer"], strict=True)]
+        frame = frame[frame["layer"] != ""]  # of nets with fewer layers than others
     return frame
 
 

@@ -1,7 +1,7 @@
 """A net in evaluation mode while it is measured: freezes and restores the module's state."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -119,8 +119,11 @@ def evaluation_mode(
             stack.enter_context(torch.autocast(device.type, enabled=False) if device.type != "mps" else nullcontext())
             stack.enter_context(tf32(mixed_precision) if device.type == "cuda" else nullcontext())
             if isinstance(net, nn.Module):
-                with suppress(NotImplementedError):  # an exported program has one mode, that of its export
+                try:
                     net.eval()
+                except NotImplementedError:  # an exported program has one mode; what is around it has two
+                    for module in net.modules():
+                        module.training = False
             for layer in layers:
                 if rule == "batch":
                     # In training mode without tracking, a layer uses the batch's statistics and updates nothing.

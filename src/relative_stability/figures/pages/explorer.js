@@ -179,7 +179,7 @@ function update() {
     zero = true;
     shapes.push(across(trace.y[k], {color: trace.line.color, width: 1.5, dash: "dot"}));
   }
-  const line = {color: "#888", width: 1};
+  const line = {color: "#555", width: 1.5};
   if (/^R(_|$)/.test(state.y)) shapes.push(across(1, line));
   if (state.x === "R") shapes.push({type: "line", yref: "paper", y0: 0, y1: 1, x0: 1, x1: 1, line, layer: "between"});
   Plotly.react("plot", traces, {
