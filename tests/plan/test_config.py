@@ -240,7 +240,7 @@ def test_every_shipped_config_is_valid(schema, root):
     files = sorted((root / "config").glob("*.yaml"))
     assert files
     for file in files:
-        grid = build_grid(yaml.safe_load(file.read_text()), schema)
+        grid = build_grid(yaml.safe_load(file.read_text()), schema, absent=True)
         assert grid.sweeps, file
         assert not grid.warnings, file
 

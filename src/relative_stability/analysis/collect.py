@@ -70,7 +70,7 @@ def _trained(measured: Measured, curves: xr.Dataset) -> Variables:
     """Of a run that was trained in epochs."""
     raw = curves.variables
     collapsed, diverged, epoch = raw["collapsed"], raw["diverged_epoch"].notnull(), raw["epoch"]
-    best = measured["output"].attrs["trained_weights"] == "best"
+    best = measured["output"].attrs.get("trained_weights") == "best"  # of a net that is given there is one
     chosen = raw["best_epoch"].copy(data=curves.indexes["epoch"].get_indexer(raw["best_epoch"])) if best else -1
     found = {
         **_without(measured["output"], collapsed, "state"),

@@ -31,11 +31,14 @@ def layers(options: argparse.Namespace) -> list[list[Path]]:
     return found
 
 
-def grids(options: argparse.Namespace) -> "dict[str, Grid]":
-    """The grid of each config that is named, by its files."""
+def grids(options: argparse.Namespace, absent: bool = False) -> "dict[str, Grid]":
+    """The grid of each config that is named, by its files. absent: whether raw pictures may be elsewhere."""
     from relative_stability.plan.config import Schema
     from relative_stability.plan.files import named
     from relative_stability.plan.grid import read_grid
 
     schema = Schema(options.schema)
-    return {named(files, options.config): read_grid(files, schema, options.config) for files in layers(options)}
+    return {
+        named(files, options.config): read_grid(files, schema, options.config, absent=absent)
+        for files in layers(options)
+    }

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prune(options: argparse.Namespace) -> None:
     from relative_stability.cli.prune import unreferenced
 
-    files = unreferenced(options.results, grids(options).values())
+    files = unreferenced(options.results, grids(options, absent=True).values())
     size = sum(file.stat().st_size for file in files)
     for file in files:
         print(file)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from relative_stability.datasets.streamed import StreamedImages
-    from relative_stability.nets.external import Preprocessing
 
 EXAMPLES = """examples:
   relative-stability measure --net torchvision:resnet18 --pretrained --images imagenet/val --out r.nc --plot
@@ -196,7 +195,7 @@ def _measured(net: argparse.Namespace, say: Any, progress: Any) -> "xr.Dataset":
 
     from relative_stability.core.provenance import software
     from relative_stability.datasets.streamed import open_images
-    from relative_stability.nets.external import Element, load_net
+    from relative_stability.nets.external import Element, Preprocessing, colours, load_net
     from relative_stability.nets.weights import load_weights
     from relative_stability.stability.measure import measure, refuse_images
 
@@ -211,8 +210,9 @@ def _measured(net: argparse.Namespace, say: Any, progress: Any) -> "xr.Dataset":
     if net.weights:
         without = load_weights(module, net.weights).without
         origin = f"weights {Path(net.weights).name}" + (f" (without {', '.join(without)})" if without else "")
-    preprocessing = _preprocessing(own, net)
-    channels = net.channels or _channels(module)
+    own = own if net.transforms == "auto" else Preprocessing()
+    preprocessing = own.but(net.size, net.crop, net.mean, net.std)
+    channels = net.channels or colours(module)
     module = module.to(device, dtype)
     if net.output is not None:
         module = Element(module, net.output)
@@ -247,12 +247,6 @@ def _measured(net: argparse.Namespace, say: Any, progress: Any) -> "xr.Dataset":
     return result
 
 
-def _channels(module: "torch.nn.Module") -> int | None:
-    """What the first convolution takes, if that is grey or colour; else it is as the images are."""
-    found = next((int(m.in_channels) for m in module.modules() if hasattr(m, "in_channels")), 0)  # type: ignore[arg-type]
-    return found if found in (1, 3) else None
-
-
 def _before_softmax(module: "torch.nn.Module", layer: str, images: "StreamedImages") -> str:
     """The layer that is measured in place of the output: the one named, or the last that is no softmax."""
     from relative_stability.stability.activations import pick_layers
@@ -269,8 +263,7 @@ def _before_softmax(module: "torch.nn.Module", layer: str, images: "StreamedImag
 
 def _labels(net: argparse.Namespace, images: "StreamedImages", output: Any, say: Any) -> "torch.Tensor | None":
     """The class of each image in the order of the net's outputs, where that is known; else it is said why it is not."""
-    import torch
-
+    from relative_stability.nets.external import renumbered
     from relative_stability.stability.activations import tensors_in
 
     scores = next((part.shape[1] for part in tensors_in(output) if part.ndim == 2), 0)
@@ -280,11 +273,7 @@ def _labels(net: argparse.Namespace, images: "StreamedImages", output: Any, say:
             raise InputError(f"--class-names names classes, and {net.images} has none: sort its pictures into folders")
         return None
     if net.class_names is not None:
-        order = [line.strip() for line in net.class_names.read_text(encoding="utf-8").splitlines() if line.strip()]
-        unknown = next((name for name in classes if name not in order), None)
-        if unknown is not None:
-            raise InputError(f"--class-names {net.class_names} has no class {unknown!r}; {nearest(unknown, order)}")
-        return torch.tensor([order.index(classes[label]) for label in images.labels.tolist()])
+        return renumbered(images.labels, classes, net.class_names)
     if len(classes) != scores:
         say(
             f"No test error: the images have {len(classes)} classes and the net {scores or 'no'} scores; --class-names "
@@ -341,18 +330,6 @@ def _check_images(options: argparse.Namespace) -> None:
         raise InputError(
             f"--mean {mean} --std {std} is refused: as many means as positive deviations, 1 or 3, are needed"
         )
-
-
-def _preprocessing(own: "Preprocessing", net: argparse.Namespace) -> "Preprocessing":
-    """What the options say of the images, over what the net says itself."""
-    from relative_stability.nets.external import Preprocessing
-
-    given = own if net.transforms == "auto" else Preprocessing(None)
-    if net.size is not None or net.crop is not None:
-        given = given._replace(size=net.crop or net.size, resize=net.size)
-    if net.mean is not None:
-        given = given._replace(mean=tuple(net.mean), std=tuple(net.std))
-    return given
 
 
 def combined(results: dict[str, "xr.Dataset"]) -> "xr.Dataset":

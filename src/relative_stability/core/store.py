@@ -6,6 +6,8 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
+from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +194,13 @@ def tensor_attributes(path: str | Path) -> dict[str, str]:
             return found
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise broken(path, "", error) from error
+
+
+@cache
+def content_digest(path: str) -> str:
+    """Sixteen hexadecimal digits for what a file holds."""
+    with open(path, "rb") as file:  # noqa: PTH123, the cache knows paths as text
+        return file_digest(file, "sha256").hexdigest()[:16]
 
 
 def as_json(value: Any) -> str:

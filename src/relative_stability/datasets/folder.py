@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from relative_stability.core.errors import InputError
 from relative_stability.core.logs import log
@@ -30,7 +31,7 @@ class Listing(NamedTuple):
     left_out: Sequence[str]
 
 
-def _listing(path: Path, test_fraction: float) -> Listing:
+def _listing(path: Path, test_fraction: float, per_class: int | None = None) -> Listing:
     """What a folder holds, from the names of its files alone.
 
     Raises InputError where there are no pictures, fewer than two classes, a class without pictures, a picture in no
@@ -73,11 +74,12 @@ def _listing(path: Path, test_fraction: float) -> Listing:
     else:
         test = np.array([parts[0] == first[test_name] for parts in chosen.values()])
     untrained = next((name for name in classes if test[labels == number[name]].all()), None)
-    if untrained is not None or not test.any():
+    if (untrained is not None and test_fraction < 1) or not test.any():
         what = "there are no test pictures" if untrained is None else f"class {untrained!r} has no training pictures"
         raise InputError(f"{path}: {what}; add some")
     left_out = [*others, *(name for name in pictures if name not in chosen)]
-    return Listing(list(chosen), labels, test, classes, left_out)
+    some, paths = _some(labels, test, per_class), list(chosen)
+    return Listing([paths[k] for k in some], labels[some], test[some], classes, left_out)
 
 
 def _split_of(folder: str) -> str | None:
@@ -86,32 +88,55 @@ def _split_of(folder: str) -> str | None:
 
 
 def _drawn(labels: np.ndarray, fraction: float) -> np.ndarray:
-    """A random test split, always the same: this fraction of every class, of which one at least stays for training."""
-    generator, test = np.random.default_rng(0), np.zeros(len(labels), bool)
-    for label in np.unique(labels):
+    """A random test split, always the same: this fraction of every class; below 1 one at least stays for training."""
+    generator, test = np.random.default_rng(0), np.full(len(labels), fraction == 1)
+    for label in np.unique(labels) if fraction < 1 else ():
         own = generator.permutation(np.flatnonzero(labels == label))
         test[own[: min(len(own) - 1, round(fraction * len(own)))]] = True
     return test
 
 
-def facts(source: str, root: Path, folder: str, image_size: int, channels: int, test_fraction: float) -> Facts:
+def _some(labels: np.ndarray, test: np.ndarray, per_class: int | None) -> np.ndarray:
+    """Positions of so many random pictures of each class and split, always the same; of all, where none is said."""
+    if per_class is None:
+        return np.arange(len(labels))
+    order = np.random.default_rng(0).permutation(len(labels))
+    groups = pd.Series(order).groupby([labels[order], test[order]])
+    return np.sort(groups.head(per_class).to_numpy())
+
+
+def facts(
+    source: str,
+    root: Path,
+    folder: str,
+    image_size: int,
+    channels: int,
+    test_fraction: float,
+    per_class: int | None = None,
+) -> Facts:
     """Sizes of a folder, by the names of its files."""
-    found = _listing(place(root, folder), test_fraction)
+    found = _listing(place(root, folder), test_fraction, per_class)
     test_size = int(found.test.sum())
     return Facts(len(found.test) - test_size, test_size, channels, image_size, len(found.class_names))
 
 
 def load(
-    source: str, root: Path, folder: str, image_size: int, channels: int = 3, test_fraction: float = 0.2
+    source: str,
+    root: Path,
+    folder: str,
+    image_size: int,
+    channels: int = 3,
+    test_fraction: float = 0.2,
+    per_class: int | None = None,
 ) -> Samples:
     """The pictures of a folder. Raises InputError, naming it, for one that cannot be read.
 
     imagefolder: train/CLASS/… with test/CLASS/… (or val, valid, validation), or CLASS/… alone, of which
-    `test_fraction` are drawn at random for the test split. tiny_imagenet: train/CLASS/images/… with val/images/… and
-    val/val_annotations.txt.
+    `test_fraction` are drawn at random for the test split; of each class and split `per_class`. tiny_imagenet:
+    train/CLASS/images/… with val/images/… and val/val_annotations.txt.
     """
     path = place(root, folder, TINY_IMAGENET if source == "tiny_imagenet" else "")
-    found = _listing(path, test_fraction) if source == "imagefolder" else None
+    found = _listing(path, test_fraction, per_class) if source == "imagefolder" else None
     with extracted(path) as top:
         if found is None:
             found = _tiny_imagenet(path, top)

@@ -18,14 +18,14 @@ from relative_stability.datasets.base import Facts, Samples
 def write_prepared(path: str | Path, samples: Samples, facts: Facts, attributes: Attributes) -> None:
     """Store a dataset with its normalisation, (x − mean)/std, where the x of pictures run from 0 to 1.
 
-    standardized: mean and standard deviation of each channel over the training split; symmetric: ½ and ½, so that
-    pixels run from −1 to 1; none: 0 and 1.
+    standardized: mean and standard deviation of each channel over the training split, or without one over all;
+    symmetric: ½ and ½, so that pixels run from −1 to 1; none: 0 and 1.
     """
     images, channels = samples.images, samples.images.shape[1]
     _check_facts(samples, facts)
     mean, std = np.zeros(channels), np.ones(channels)
     if samples.normalization == "standardized":
-        mean, std = channel_statistics(images[~samples.test])
+        mean, std = channel_statistics(images if samples.test.all() else images[~samples.test])
         std[std == 0] = 1  # a channel of one value everywhere stays finite
     elif samples.normalization == "symmetric":
         mean, std = mean + 0.5, std / 2
@@ -86,6 +86,7 @@ class Prepared(NamedTuple):
     std: Tensor
     classes: int
     uninformative: tuple[int, ...]
+    class_names: tuple[str, ...] = ()
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """(scale, shift), each (C, 1, 1): pixels as stored, times scale plus shift, are those that nets see."""
@@ -134,4 +135,5 @@ def in_memory(dataset: xr.Dataset) -> Prepared:
         tensor("std").float()[:, None, None],
         dataset.sizes["class"],
         tuple(dataset["uninformative"].values.tolist()),
+        tuple(map(str, dataset["class_names"].values)),
     )

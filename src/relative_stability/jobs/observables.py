@@ -20,12 +20,15 @@ from relative_stability.datasets.prepared import Prepared
 from relative_stability.perturbations import DISPLACING
 from relative_stability.perturbations.base import probes
 from relative_stability.stability.measure import build_families, stability_dataset
+from relative_stability.training.compact import decompress
+from relative_stability.training.given import given_net, has_start
 from relative_stability.training.gradient_flow.linear_model import compression
 from relative_stability.training.members import make_net
 from relative_stability.training.records import snapshot_state
 from relative_stability.training.run import Weights, load_net
 
 KEPT = 2**20  # numbers that the images may have for their perturbations to be kept
+LARGEST = 2**24  # numbers in a batch of images
 # Options that joined later, and are not in a request where they have these values.
 LATER = {"noise_matching": "auto", "interpolation": "bilinear", "modes": "disc"}
 Index = tuple[int, ...]  # of a net: the position of its seed, perhaps that of its alpha
@@ -48,7 +51,7 @@ def measure_run(
     curves, weights: as `train_run` made them, or `flow_run`; then dimensions are (seed, alpha, state or time, …). NaN
     after training, or from that snapshot on, for seeds that diverged.
     """
-    kind = _Flow if "time" in curves else _Run
+    kind = {"gradient_flow": _Flow, "none": _Given}.get(request["run"]["training"]["optimizer"], _Run)
     return OBSERVABLES[request["observable"]](kind(request, data, curves, weights, device))
 
 
@@ -85,7 +88,7 @@ class _Run:
         self.settings = {**LATER, **request["stability"]}
         self.data, self.curves, self.weights, self.device = data, curves, weights, device
         settings = self.settings
-        self.images = data.seen(data.test_subset(settings["images"], settings["seed"]), device)
+        self.images = self.seen(data.test_subset(settings["images"], settings["seed"]))
         self.families = build_families(
             settings["perturbation"],
             settings.get("cut", ()),
@@ -99,6 +102,10 @@ class _Run:
         self.probes = lru_cache(maxsize=32)(probes) if self.images.numel() <= KEPT else probes
         self.last = xr.Dataset()
         self.measured: tuple[Index, str, xr.Dataset] = ((), "", self.last)
+
+    def seen(self, indices: Tensor) -> Tensor:
+        """Samples as the nets see them."""
+        return self.data.seen(indices, self.device)
 
     @property
     def members(self) -> dict[str, xr.Variable]:
@@ -172,6 +179,7 @@ class _Run:
             estimator=self.settings["estimator"],
             noise_matching=self.settings["noise_matching"],
             draws=self.settings["draws"],
+            batch_size=max(16, min(500, LARGEST // self.images[0].numel())),
             probes=self.probes,
             seed=self.settings["seed"],
         )
@@ -252,6 +260,40 @@ class _Flow(_Run):
         rest = {name.removeprefix(kind): t[at] for name, t in self.weights.items() if name.startswith(kind)}
         missing = (name for name in net.state_dict() if name not in rest)
         net.load_state_dict({next(missing): first, **rest})
+        return net.to(self.device)
+
+
+class _Given(_Run):
+    """A net that was given, and, where that is known, how its training may have begun."""
+
+    @property
+    def seed(self) -> int:
+        return int(self.curves["seed"].values[0])
+
+    def seen(self, indices: Tensor) -> Tensor:
+        self.given = given_net(self.run["net"], self.seed, trained=False)
+        return self.given.seen(self.data, indices, self.device)
+
+    def states(self, index: Index) -> list[Cell]:
+        start = Cell("init", "init", fresh=True, there=has_start(self.run["net"]))
+        return [start, Cell("trained", "last", fresh=False)]
+
+    def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> xr.Dataset:
+        if not cell.there:  # what is not there has the shape of what is
+            super().stability(index, self.states(index)[1], layers)
+        # In pixels of the net's own images, which other nets of a sweep may take in another size.
+        return super().stability(index, cell, layers).drop_vars("rms_displacement", errors="ignore")
+
+    def hidden_layer(self, index: Index, cell: Cell) -> xr.Dataset:
+        return xr.Dataset()
+
+    def over(self, *arguments: Any) -> xr.Dataset:
+        return super().over(*arguments).assign_attrs(given=1)
+
+    def load(self, index: Index, state: str) -> torch.nn.Module:
+        net = given_net(self.run["net"], self.seed, trained=False).net
+        if state != "init":
+            net.load_state_dict(decompress(self.weights, state, 0))
         return net.to(self.device)
 
 

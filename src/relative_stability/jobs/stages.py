@@ -77,6 +77,7 @@ def train(
     from relative_stability.datasets.prepared import open_prepared
     from relative_stability.plan.seeds import parse_seeds
     from relative_stability.training.checkpoints import Checkpoints
+    from relative_stability.training.given import given_run
     from relative_stability.training.gradient_flow.run import flow_run
     from relative_stability.training.lock import locked
     from relative_stability.training.run import Execution, train_run
@@ -91,8 +92,11 @@ def train(
         try:
             data = open_prepared(dataset, digest_of(request["dataset"]))
             seeds = parse_seeds(request["seeds"])
-            if request["training"]["optimizer"] == "gradient_flow":
+            stage = stage_of(request)
+            if stage == "flow":
                 trained = flow_run(request, data, seeds, where, execution, side)
+            elif stage == "give":
+                trained = given_run(request, data, seeds[0], where)
             else:
                 trained = train_run(request, data, seeds, where, Path(data_root), execution, side)
             attributes = {**made_by(request, digest, started), **hardware(str(where)), **trained.attributes}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from relative_stability.core.errors import InputError, nearest
 from relative_stability.core.store import open_dataset, read_tensors
 from relative_stability.datasets.prepared import open_prepared
-from relative_stability.plan.runs import digest
+from relative_stability.plan.runs import digest, trained_by
 from relative_stability.training.run import load_net
 
 STATES = ("init", "last", "best", "trained")
@@ -35,8 +35,8 @@ def load_run(curves: str | Path, seed: int = 0, state: str = "trained") -> Train
 
     curves: a file results/training/…/seeds….nc, its weights beside it and its dataset in results/datasets; seed: one of
     the file's; state: "init", "last", "best" (of the lowest test error), or "trained", which is "best". Raises
-    InputError for a file that is not there or is no such run, a seed that it does not hold or that diverged, and for
-    gradient flows, whose weights stand in the file itself.
+    InputError for a file that is not there or is no such run, a seed that it does not hold or that diverged, for nets
+    that were given, and for gradient flows, whose weights stand in the file itself.
 
     >>> load_run("results/training/digits/cnn/P64/seeds0-3.nc", seed=2)
     Traceback (most recent call last):
@@ -51,6 +51,8 @@ def load_run(curves: str | Path, seed: int = 0, state: str = "trained") -> Train
         raise InputError(f"{path} is no trained run; runs lie in results/training")
     if "time" in run.dims:
         raise InputError(f"{path} is a gradient flow: its weights at every time are its variable hidden_weight")
+    if trained_by(request["training"]) == "give":
+        raise InputError(f"{path} is of a net that was given, as {request['net']['architecture']}: it is where it was")
     if state not in STATES:
         raise InputError(f"state {state!r} is unknown; {nearest(state, STATES)}")
     seeds = [int(value) for value in run["seed"].values]

@@ -6,6 +6,7 @@ ARCHITECTURES, and its options in the config's schema under `$defs/nets`.
 
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relative_stability.core.errors import InputError, nearest
@@ -35,6 +36,9 @@ class Architecture(NamedTuple):
 
 
 CONVOLUTIONAL, FULLY_CONNECTED, TRANSFORMER = "convolutional", "fully connected", "transformer"
+OTHER = "given"  # the theory claims nothing of it
+PROGRAMS = (".pt2", ".torchscript", ".ts")  # endings of files that hold a net with its code
+_TRANSFORMERS = ("vit", "swin", "deit", "beit", "cait", "mixer", "former")  # in names of other libraries
 
 
 def _adapted(
@@ -80,6 +84,21 @@ ARCHITECTURES = {
     "vgg19_bn": _vgg(19, batch_norm=True),
     "vit_small": Architecture("adapted", "vit_small", TRANSFORMER, smallest=8),
 }
+
+
+def is_given(architecture: str) -> bool:
+    """Whether a net is from elsewhere: torchvision:NAME, timm:NAME, package.module:NAME, or a program in a file."""
+    return ":" in architecture or Path(architecture).suffix in PROGRAMS
+
+
+def family(architecture: str) -> str:
+    """What a net is to the theory, by its architecture."""
+    if architecture in ARCHITECTURES:
+        return ARCHITECTURES[architecture].family
+    library, _, name = architecture.partition(":")
+    if library not in ("torchvision", "timm"):
+        return OTHER
+    return TRANSFORMER if any(word in name for word in _TRANSFORMERS) else CONVOLUTIONAL
 
 
 def net_names() -> list[str]:

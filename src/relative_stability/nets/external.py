@@ -3,7 +3,7 @@
 import ast
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from relative_stability.core.errors import InputError, nearest
 from relative_stability.core.randomness import seeded_globally
+from relative_stability.nets import PROGRAMS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PROGRAMS = (".pt2", ".pt", ".pth", ".ts", ".torchscript")  # endings of files that hold a net with its code
+FILES = (*PROGRAMS, ".pt", ".pth")  # which may be TorchScript too
 
 
 class Preprocessing(NamedTuple):
-    """Images as a net was trained on them: (pixel/255 − mean)/std of the central square.
+    """Images as a net was trained on them: (x − mean)/std of the central square, the x of pictures from 0 to 1.
 
     size: its side in pixels (None: as it is), after the shorter side of the image was brought to `resize` pixels (None:
     to `size`).
@@ -37,7 +38,7 @@ class Preprocessing(NamedTuple):
         """From a picture to (C, n, n), float32. channels: 1 or 3; the values of colours are averaged for grey."""
         from torchvision.transforms import InterpolationMode, v2
 
-        mean, std = ([sum(x) / len(x)] if len(x) not in (1, channels) else list(x) for x in (self.mean, self.std))
+        mean, std = self._statistics(channels)
         side = self.resize or self.size
         how = InterpolationMode(self.interpolation)
         known: list[Any] = [v2.Resize(side, how, antialias=True)] if side else []
@@ -49,6 +50,53 @@ class Preprocessing(NamedTuple):
             return found
 
         return seen
+
+    def of(self, images: Tensor, channels: int | None = None) -> Tensor:
+        """The same of square images (N, C, n, n), uint8 or from 0 to 1: float32. channels: 1 or 3, or as they are."""
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms.v2 import functional
+
+        x = functional.to_dtype(images, torch.float32, scale=True)
+        if channels not in (None, x.shape[1]):
+            x = functional.rgb_to_grayscale(x, 1) if channels == 1 else x.expand(-1, 3, -1, -1)
+        if side := self.resize or self.size:
+            x = functional.resize(x, [side, side], InterpolationMode(self.interpolation), antialias=True)
+            x = functional.center_crop(x, [self.size or side])
+        found: Tensor = functional.normalize(x, *self._statistics(x.shape[1]))
+        return found.clone(memory_format=torch.contiguous_format)  # which nets that call `view` take
+
+    def _statistics(self, channels: int) -> tuple[list[float], list[float]]:
+        mean, std = ([sum(x) / len(x)] if len(x) not in (1, channels) else list(x) for x in (self.mean, self.std))
+        return mean, std
+
+    def but(
+        self,
+        size: int | None = None,
+        crop: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> "Preprocessing":
+        """The same, but for what is given. size: that the shorter side is brought to; crop: of the square in it."""
+        found = self if size is None and crop is None else self._replace(size=crop or size, resize=size)
+        return found if mean is None or std is None else found._replace(mean=tuple(mean), std=tuple(std))
+
+
+def colours(net: nn.Module) -> int | None:
+    """What the first convolution of a net takes, if that is grey (1) or colour (3); else it is as the images are."""
+    found = next((int(m.in_channels) for m in net.modules() if hasattr(m, "in_channels")), 0)  # type: ignore[arg-type]
+    return found if found in (1, 3) else None
+
+
+def renumbered(labels: Tensor, classes: Sequence[str], file: Path) -> Tensor:
+    """Labels in the order of a net's outputs, which the file has, a class in a line; classes: names by label.
+
+    Raises InputError for a class that it does not have.
+    """
+    order = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    unknown = next((name for name in classes if name not in order), None)
+    if unknown is not None:
+        raise InputError(f"class_names {file} has no class {unknown!r}; {nearest(unknown, order)}")
+    return torch.tensor([order.index(classes[label]) for label in labels.tolist()])
 
 
 class Element(nn.Module):
@@ -75,16 +123,17 @@ class Element(nn.Module):
 
 
 def load_net(
-    spec: str, classes: int | None = None, seed: int = 0, pretrained: bool = False
+    spec: str, classes: int | None = None, seed: int = 0, pretrained: bool = False, weights: str = "DEFAULT"
 ) -> tuple[nn.Module, Preprocessing]:
     """A net, at initialisation or with its library's weights, and how it wants its images.
 
     spec: "torchvision:NAME", "timm:NAME", "package.module:NAME" (a net, or a class or function that gives one, perhaps
     with arguments: "nets:build(width=2)"), or the file of an exported program (.pt2) or of TorchScript; classes: number
     of outputs, where the constructor takes one; seed: of the initialisation; pretrained: with the weights that
-    torchvision or timm hand out. Raises InputError for what cannot be found, built or downloaded.
+    torchvision or timm hand out; weights: which of torchvision's, and whose images. Raises InputError for what cannot
+    be found, built or downloaded.
     """
-    if Path(spec).suffix in PROGRAMS and ":" not in spec:
+    if Path(spec).suffix in FILES and ":" not in spec:
         return _from_file(Path(spec)), Preprocessing(None)
     source, _, name = spec.partition(":")
     if not name or not source:
@@ -94,7 +143,7 @@ def load_net(
     options = {} if classes is None else {"num_classes": classes}
     with seeded_globally(seed, "init"):
         if source == "torchvision":
-            return _from_torchvision(name, options, pretrained)
+            return _from_torchvision(name, options, pretrained, weights)
         if source == "timm":
             return _from_timm(name, options, pretrained)
         if pretrained:
@@ -102,13 +151,18 @@ def load_net(
         return _from_module(source, name, options), Preprocessing(None)
 
 
-def _from_torchvision(name: str, options: dict[str, Any], pretrained: bool) -> tuple[nn.Module, Preprocessing]:
+def _from_torchvision(
+    name: str, options: dict[str, Any], pretrained: bool, wanted: str
+) -> tuple[nn.Module, Preprocessing]:
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
         raise InputError(f"torchvision has no classifier {name!r}; {nearest(name, known)}")
-    weights = models.get_model_weights(name).DEFAULT
+    there = dict(models.get_model_weights(name).__members__)
+    if wanted not in there:
+        raise InputError(f"torchvision:{name} has no weights {wanted!r}; {nearest(wanted, there)}")
+    weights = there[wanted]
     preset = weights.transforms()  # nothing is downloaded
     preprocessing = Preprocessing(
         preset.crop_size[0], tuple(preset.mean), tuple(preset.std), preset.resize_size[0], preset.interpolation.value

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relative_stability.core.errors import InputError
 from relative_stability.core.store import read_tensors
+from relative_stability.nets import PROGRAMS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # classifiers that serve training alone
 PICKLED = (".pt", ".pth", ".ckpt", ".bin")  # what torch.save has written
-PROGRAMS = (".pt2", ".torchscript")  # nets with their weights
 # Dictionaries around a state dict, and what wrappers put before every name in it; looked for in this order.
 AROUND = ("state_dict", "model_state_dict", "model", "net", "network", "ema", "model_ema", "state_dict_ema")
 BEFORE = ("module.", "_orig_mod.", "model.", "net.", "network.")
@@ -25,6 +25,11 @@ class Loaded(NamedTuple):
 
     new_head: bool
     without: tuple[str, ...]
+
+
+def is_file(weights: str) -> bool:
+    """Whether weights are named by their file; else it is by the name that a library has for them."""
+    return Path(weights).suffix in (".safetensors", *PICKLED, *PROGRAMS) or "/" in weights
 
 
 def check_weights_file(path: Path) -> None:

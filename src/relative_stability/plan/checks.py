@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from relative_stability.core.errors import InputError
+from relative_stability.core.store import content_digest
 from relative_stability.datasets import below
 from relative_stability.figures import KINDS
-from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED
-from relative_stability.nets.weights import check_weights_file
+from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED, PROGRAMS, is_given
+from relative_stability.nets.weights import check_weights_file, is_file
 from relative_stability.perturbations import DISPLACING, GEOMETRIC
 from relative_stability.perturbations.ranges import check_magnitudes, useful
 from relative_stability.perturbations.temperature import check_displacements
@@ -27,7 +28,7 @@ def check_observables(where: str, observables: Sequence[str], training: Mapping[
     """Observables that cannot be measured, or compared with nothing."""
     if "output" not in observables:
         raise InputError(f"{where}.observables: output is missing; it is what the others are compared with, so add it")
-    if "dynamics" in observables and not training["snapshots"]:
+    if "dynamics" in observables and not training.get("snapshots"):
         raise InputError(
             f"{where}.observables: dynamics needs snapshots of the training; set training.snapshots to 10, say"
         )
@@ -99,6 +100,65 @@ def check_net(where: str, data: Dataset, net: str, architecture: str, training: 
         )
 
 
+def check_kind(where: str, net: str, architecture: str, given: bool) -> None:
+    """Nets that are given, in a sweep that trains, and the other way round. given: whether the sweep does not."""
+    if is_given(architecture) and not given:
+        raise InputError(
+            f"{where}.training: net {net!r} is given, as {architecture}, and not trained here; set training: none, "
+            "perhaps in a sweep of its own"
+        )
+    if given and not is_given(architecture):
+        raise InputError(
+            f"{where}.training: none is for nets that are given, and net {net!r} is to be trained; leave training "
+            f"out, or give it as architecture \"relative_stability:build_net('{architecture}')\", with its weights"
+        )
+
+
+def check_given(
+    where: str, data: Dataset, net: str, options: Mapping[str, Any], sizes: Sequence[int], seeds: Sequence[range],
+    observables: Sequence[str],
+) -> dict[str, str]:  # fmt: skip
+    """A net that is given, and its sweep. Returns digests of the files that it is made from, by option."""
+    named, weights, architecture = f"nets.{net}", options["weights"], options["architecture"]
+    if len(sizes) != 1 or not 0 < sizes[0] < 10**9:
+        raise InputError(f"{where}.P: with training: none, one number of samples that the nets have seen is needed")
+    if [len(part) for part in seeds] != [1]:
+        raise InputError(f"{where}.seeds: one seed is needed with training: none; write 0, or leave seeds out")
+    if "dynamics" in observables:
+        raise InputError(f"{where}.observables: dynamics follows a training, and there is none; leave it out")
+    check_observables(where, observables, {})
+    if data.facts.image_size < DEFORMED:
+        raise InputError(f"{where}: net {net!r} takes images, and dataset {data.name!r} has none of {DEFORMED} pixels")
+    if (options["mean"] is None) != (options["std"] is None):
+        raise InputError(f"{named}: mean and std go together; give both")
+    if options["size"] and options["crop"] and options["crop"] > options["size"]:
+        raise InputError(f"{named}.crop: {options['crop']} is more than size, {options['size']}")
+    library = architecture.partition(":")[0] in ("torchvision", "timm")
+    if library and weights is None:
+        raise InputError(f"{named}: key 'weights' is missing; DEFAULT takes those of {architecture.partition(':')[0]}")
+    files = {}
+    if Path(architecture).suffix in PROGRAMS and ":" not in architecture:
+        if weights is not None:
+            raise InputError(f"{named}.weights: {architecture} is a program, which has its weights; leave them out")
+        if "depth" in observables:
+            raise InputError(f"{where}.observables: depth needs layers, and net {net!r} is a program, which shows none")
+        files["architecture"] = architecture
+    if weights is not None and is_file(weights):
+        try:
+            check_weights_file(Path(weights))
+        except InputError as error:
+            raise InputError(f"{named}.weights: {error}") from None
+        files["weights"] = weights
+    elif weights is not None and not library:
+        raise InputError(f"{named}.weights: {weights!r} is no file of weights, and {architecture} is of no library")
+    if options["class_names"] is not None:
+        files["class_names"] = options["class_names"]
+    for option, path in files.items():
+        if not Path(path).is_file():
+            raise InputError(f"{named}.{option}: {path} does not exist, from where snakemake runs")
+    return {option: content_digest(path) for option, path in files.items()}
+
+
 def check_figure(figure: Figure) -> None:
     """A figure that could only fail at the end is refused at the start."""
     where, kind = f"figures.{figure.name}", figure.kind
@@ -130,6 +190,10 @@ def _check_shown(where: str, kind: str, sweep: Sweep) -> None:
         )
     if kind in ("depth", "dynamics") and kind not in {m.observable for m in sweep.measurements}:
         raise InputError(f"{where}: {kind} is not measured in sweep {sweep.name!r}; add it to its observables")
+    if sweep.measurements[0].run.training["optimizer"] == "none" and kind == "twins":
+        raise InputError(
+            f"{where}: twins needs nets that are trained here, and those of sweep {sweep.name!r} are given"
+        )
     if flows and kind not in (*OF_FLOWS, "claims"):
         raise InputError(
             f"{where}: {kind} has no place for alpha, which sweep {sweep.name!r} has; use one of {', '.join(OF_FLOWS)}"
@@ -229,7 +293,7 @@ def check_engine(engine: Mapping[str, Any], runs: Iterable[Run]) -> None:
     if engine["seeds"] != "together":
         return
     for run in runs:
-        if ARCHITECTURES[run.net_options["architecture"]].dropout and "-" in run.seeds:
+        if "-" in run.seeds and ARCHITECTURES[run.net_options["architecture"]].dropout:
             raise InputError(
                 f"engine.seeds: together is refused: net {run.net!r} has dropout or stochastic depth, which draws "
                 "other numbers for a stack of nets than for each; use auto"

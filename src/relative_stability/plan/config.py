@@ -15,7 +15,10 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from relative_stability.core.errors import InputError, nearest
+from relative_stability.nets import is_given
 from relative_stability.plan.files import Config, check_values, short
+
+GIVEN = "none"  # the training of sweeps whose nets are given
 
 
 class Schema:
@@ -87,7 +90,7 @@ class Schema:
             missing = next(
                 key for key in cast(list[str], error.validator_value) if key not in cast(Config, error.instance)
             )
-            return f"{path}: key {missing!r} is missing; it says: {self._describe(schema, missing)}"
+            return self.missing(path, missing, schema)
         if error.validator == "enum":
             choices = [str(choice) for choice in cast(list[Any], error.validator_value)]
             return f"{path}: {error.instance!r} is unknown; {nearest(str(error.instance), choices)}"
@@ -99,8 +102,10 @@ class Schema:
             return f"{path}: {twice!r} is listed twice; remove one"
         return f"{path} = {short(error.instance)} is refused: {_expected(error)}"
 
-    def _describe(self, schema: Config, key: str) -> str:
-        return str(self._resolved(schema.get("properties", {}).get(key, {})).get("description", "see the schema"))
+    def missing(self, path: str, key: str, definition: Config) -> str:
+        """The sentence for a key that is not there."""
+        option = self._resolved(definition.get("properties", {}).get(key, {}))
+        return f"{path}: key {key!r} is missing; it says: {option.get('description', 'see the schema')}"
 
 
 _TYPES = {
@@ -153,6 +158,13 @@ def check_config(raw: Mapping[str, Any], schema: Schema) -> Config:
     # `training` stays as it is written: its defaults go below those of an architecture.
     config = {**schema.check(raw, schema.root, ""), "training": raw.get("training", {})}
     sweeps = config["sweeps"].values()
+    for name, sweep in raw["sweeps"].items():
+        given = sweep.get("training") == GIVEN
+        config["sweeps"][name] |= {"P": sweep.get("P"), "seeds": sweep.get("seeds", 0)} if given else {}
+        missing = None if given else next((key for key in ("P", "seeds") if key not in sweep), None)
+        if missing:
+            definition = schema.root["properties"]["sweeps"]["additionalProperties"]
+            raise InputError(schema.missing(f"sweeps.{name}", missing, definition))
     for section, kind, label in (("datasets", "source", "dataset"), ("nets", "architecture", "net")):
         known = schema.part(section)
         wanted = list(dict.fromkeys(name for sweep in sweeps for name in sweep[section]))
@@ -182,9 +194,10 @@ def _entry(schema: Schema, section: str, kind: str, name: str, entry: Mapping[st
     where = f"{section}.{name}"
     value = entry.get(kind, name)
     known = schema.part(section)
-    if not isinstance(value, str) or value not in known:
+    given = section == "nets" and isinstance(value, str) and is_given(value)
+    if not given and (not isinstance(value, str) or value not in known):
         raise InputError(f"{where}: {kind} {value!r} is unknown; {nearest(str(value), known)}")
-    definition = schema.part(section, value)
+    definition = schema.part("given") if given else schema.part(section, value)
     options = {key: item for key, item in entry.items() if key != kind}
     filled = schema.check(options, definition, where)
     if "training" in definition["properties"]:

@@ -2,8 +2,8 @@
 
 A stage's number joins the digest of everything that it makes, and of what is made from that. Raise it, and
 `snakemake -n` announces that stage and those after it; leave it, and no refactoring, comment or touched file ever
-costs a training. `flow` is `train` for gradient flows. Figures and claims have none: they are cheap, and are redrawn
-whenever their code changes.
+costs a training. `flow` is `train` for gradient flows, `give` for nets that are given. Figures and claims have none:
+they are cheap, and are redrawn whenever their code changes.
 
 The digest of sources is moved by their meaning alone: comments, docstrings, layout and types are left out. Those of a
 stage are found by following imports; where they change, a test asks for a new number or for a word that results do not
@@ -21,12 +21,13 @@ FIRST = {
     "prepare": ["datasets", "datasets/prepared"],
     "train": ["training/run"],
     "flow": ["training/gradient_flow/run"],
+    "give": ["training/given"],
     "measure": ["jobs/observables"],
     "collect": ["analysis/collect"],
 }
 # What says how it goes, and who may train, and enters no number.
 UNCOUNTED = {"core/errors", "core/logs", "core/provenance", "training/lock", "training/progress"}
-STAGES = {"prepare": 1, "train": 3, "flow": 5, "measure": 2, "collect": 4}
+STAGES = {"prepare": 1, "train": 3, "flow": 5, "give": 1, "measure": 2, "collect": 4}
 
 
 @cache

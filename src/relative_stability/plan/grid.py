@@ -16,7 +16,7 @@ from relative_stability.core.store import as_json, read_attributes
 from relative_stability.datasets import SOURCES, Facts, data_root, facts
 from relative_stability.perturbations import DISPLACING, GEOMETRIC
 from relative_stability.plan import checks
-from relative_stability.plan.config import Schema, check_config, merged
+from relative_stability.plan.config import GIVEN, Schema, check_config, merged
 from relative_stability.plan.digests import STAGES
 from relative_stability.plan.files import named, read_layers
 from relative_stability.plan.outputs import Claims, Explorer, Figure, Report, Sweep
@@ -28,6 +28,7 @@ FLOW = "gradient_flow"
 OF_FLOW_ALONE = ("tolerance", "first_time", "max_time", "flow_end")
 _JOB = re.compile(r"\w+:\w+=[\w-]+(,\w+=[\w-]+)*")  # rule:wildcard=value,…
 _CURVES = re.compile(r"seeds(\d+(?:-\d+)?)\.([0-9a-f]{10})\.nc")
+SEEN_BY_NOBODY = Facts(10**9, 10**9, 3, 64, 2)  # sizes that no check refuses
 OF_FLOW = ("optimizer", "loss", "snapshots", *OF_FLOW_ALONE)
 
 
@@ -104,16 +105,16 @@ def _named(name: str, items: Sequence[Any], what: str) -> Any:
     return known[name]
 
 
-def build_grid(raw: Mapping[str, Any], schema: Schema, command: Iterable[str] = ()) -> Grid:
+def build_grid(raw: Mapping[str, Any], schema: Schema, command: Iterable[str] = (), absent: bool = False) -> Grid:
     """Check a config and lay out its grid. Raises InputError with one sentence for whatever is wrong.
 
     command: words of the command line; the ranges of seeds of the jobs that it names (--target-jobs) are in the grid
-    even while Snakemake has their files deleted.
+    even while Snakemake has their files deleted. absent: whether raw pictures may be elsewhere, as for names alone.
     """
     config = check_config(raw, schema)
     warnings: list[str] = []
     root = data_root(config["data_root"])
-    datasets = {name: _dataset(name, entry, schema, root) for name, entry in config["datasets"].items()}
+    datasets = {name: _dataset(name, entry, schema, root, absent) for name, entry in config["datasets"].items()}
     runs: dict[str, Run] = {}
     started: dict[str, set[range]] = defaultdict(set)
     for word in filter(_JOB.fullmatch, command):
@@ -162,17 +163,21 @@ def build_grid(raw: Mapping[str, Any], schema: Schema, command: Iterable[str] = 
 
 
 def read_grid(
-    files: Sequence[str | Path], schema: Schema, settings: Sequence[str] = (), command: Iterable[str] = ()
+    files: Sequence[str | Path],
+    schema: Schema,
+    settings: Sequence[str] = (),
+    command: Iterable[str] = (),
+    absent: bool = False,
 ) -> Grid:
     """The grid of config files in layers, see `read_layers`. Raises InputError, naming them, for whatever is wrong."""
     raw = read_layers(files, settings)
     try:
-        return build_grid(raw, schema, command)
+        return build_grid(raw, schema, command, absent)
     except InputError as error:
         raise InputError(f"{named(files, settings)}: {error}") from None
 
 
-def _dataset(name: str, entry: Mapping[str, Any], schema: Schema, root: Path) -> Dataset:
+def _dataset(name: str, entry: Mapping[str, Any], schema: Schema, root: Path, absent: bool) -> Dataset:
     source = entry["source"]
     options = {key: value for key, value in entry.items() if key != "source"}
     digested = {"source": source, **schema.digested(options, schema.part("datasets", source))}
@@ -183,6 +188,8 @@ def _dataset(name: str, entry: Mapping[str, Any], schema: Schema, root: Path) ->
     try:
         return replace(dataset, facts=facts(source, root, **options))
     except InputError as error:
+        if absent and SOURCES[source].scanned:
+            return replace(dataset, facts=SEEN_BY_NOBODY._replace(image_size=options["image_size"]))
         raise InputError(f"datasets.{name}: {error}") from None
 
 
@@ -200,35 +207,41 @@ def _sweep(
     stability = schema.check(
         merged(config["stability"], entry["stability"]), schema.part("stability"), f"{where}.stability"
     )
-    warnings += [f"{where}: {sentence}" for sentence in checks.check_seeds(entry["seeds"])]
-    seeds = seed_ranges(entry["seeds"])
+    seeds, given = seed_ranges(entry["seeds"]), entry["training"] == GIVEN
+    warnings += [f"{where}: {sentence}" for sentence in (() if given else checks.check_seeds(entry["seeds"]))]
     measurements, flows = [], set()
     for dataset, net in product(entry["datasets"], entry["nets"]):
         data, options = datasets[dataset], config["nets"][net]
-        usual = schema.part("nets", options["architecture"])["properties"]["training"]["default"]
-        training = schema.check(
-            merged(usual, config["training"], entry["training"], options["training"]),  # nearer ones win
-            schema.part("training"),
-            f"{where}.training",
-        )
-        flows.add(training["optimizer"] == FLOW)
-        said = checks.check_flow(
-            where, data, net, options, training, entry["P"], entry["observables"], mixed=len(flows) > 1
-        )
-        warnings += [f"{where}: {sentence}" for sentence in said]
-        checks.check_net(where, data, net, options["architecture"], training)
-        warnings += [f"{where}: {sentence}" for sentence in checks.check_training(where, data, entry["P"], training)]
-        checks.check_batches(where, net, options["architecture"], entry["P"], training)
-        checks.check_observables(where, entry["observables"], training)
-        warnings += [f"{where}: {sentence}" for sentence in checks.check_stability(where, data, stability)]
         architecture = {key: value for key, value in options.items() if key not in ("architecture", "training")}
-        net_options = {
-            "architecture": options["architecture"],
-            **schema.digested(architecture, schema.part("nets", options["architecture"])),
-        }
+        net_options = {"architecture": options["architecture"]}
+        checks.check_kind(where, net, options["architecture"], given)
+        if given:
+            training, sizes = {"optimizer": GIVEN, "alpha": None}, entry["P"] or [data.facts.train_size]
+            net_options |= schema.digested(architecture, schema.part("given"))
+            files = checks.check_given(where, data, net, options, sizes, seeds, entry["observables"])
+            net_options |= {"contents": files} if files else {}
+        else:
+            sizes, known = entry["P"], schema.part("nets", options["architecture"])
+            training = schema.check(
+                merged(known["properties"]["training"]["default"], config["training"], entry["training"],
+                       options["training"]),  # nearer ones win
+                schema.part("training"),
+                f"{where}.training",
+            )  # fmt: skip
+            flows.add(training["optimizer"] == FLOW)
+            said = checks.check_flow(
+                where, data, net, options, training, sizes, entry["observables"], mixed=len(flows) > 1
+            )
+            checks.check_net(where, data, net, options["architecture"], training)
+            said += checks.check_training(where, data, sizes, training)
+            checks.check_batches(where, net, options["architecture"], sizes, training)
+            checks.check_observables(where, entry["observables"], training)
+            warnings += [f"{where}: {sentence}" for sentence in said]
+            net_options |= schema.digested(architecture, known)
+        warnings += [f"{where}: {sentence}" for sentence in checks.check_stability(where, data, stability)]
         observables = {name: _settings(stability, name, schema, training) for name in entry["observables"]}
-        training = _training(training, schema)
-        for P in sorted(entry["P"]):
+        training = training if given else _training(training, schema)
+        for P in sorted(sizes):
             run = Run(data, net, net_options, training, P, "")
             made = _made(run, seeds, started.get(run.folder, ()))
             for block in seed_blocks(seeds, config["seeds_per_job"], made):
@@ -290,6 +303,6 @@ def _settings(
     idle |= set() if family == "diffeomorphism" else {"cut", "modes"}
     idle |= set() if family in GEOMETRIC else {"interpolation"}
     idle |= set() if observable == "depth" else {"layers"}
-    idle |= {"trained_weights"} if training["optimizer"] == FLOW else set()
+    idle |= {"trained_weights"} if training["optimizer"] in (FLOW, GIVEN) else set()
     digested = schema.digested(stability, schema.part("stability"))
     return {key: value for key, value in digested.items() if key not in idle}

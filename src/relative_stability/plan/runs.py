@@ -38,6 +38,11 @@ def benchmark(log: str) -> str:
     return log.replace(f"{RESULTS}/logs/", f"{RESULTS}/benchmarks/").removesuffix(".log") + ".tsv"
 
 
+def trained_by(training: Mapping[str, Any]) -> str:
+    """The stage that makes a run, by its name in STAGES."""
+    return {"gradient_flow": "flow", "none": "give"}.get(str(training.get("optimizer")), "train")
+
+
 class Result:
     """Something made from a request. Of a large grid only digests stay in memory."""
 
@@ -89,7 +94,7 @@ class Run(Result):
     def request(self) -> Request:  # type: ignore[override]
         return {
             "stage": "train",
-            "version": STAGES["flow" if self.training.get("optimizer") == "gradient_flow" else "train"],
+            "version": STAGES[trained_by(self.training)],
             "dataset": self.dataset.request,
             "net": dict(self.net_options),
             "training": dict(self.training),

@@ -13,6 +13,7 @@ from typing import Any
 from relative_stability.core.errors import InputError, nearest
 from relative_stability.core.store import read_attributes, write_text
 from relative_stability.plan.digests import STAGES, stage_digest
+from relative_stability.plan.runs import trained_by
 
 FILE = Path(__file__).with_suffix(".csv")
 LOOKED_AT = 24  # results of a stage, a millisecond each: the oldest, the newest, and evenly those between
@@ -20,8 +21,7 @@ LOOKED_AT = 24  # results of a stage, a millisecond each: the oldest, the newest
 
 def stage_of(request: Mapping[str, Any]) -> str:
     """The stage, by its name in STAGES, that a request is for."""
-    flow = request["stage"] == "train" and request["training"].get("optimizer") == "gradient_flow"
-    return "flow" if flow else str(request["stage"])
+    return trained_by(request["training"]) if request["stage"] == "train" else str(request["stage"])
 
 
 def confirmed(stage: str, file: Path = FILE) -> list[str]:

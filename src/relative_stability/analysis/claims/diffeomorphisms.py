@@ -21,7 +21,7 @@ from relative_stability.analysis.statistics import (
     rank_correlation,
 )
 from relative_stability.analysis.sweep import AXES, at_reference
-from relative_stability.nets import ARCHITECTURES, CONVOLUTIONAL, FULLY_CONNECTED
+from relative_stability.nets import CONVOLUTIONAL, FULLY_CONNECTED, family
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,6 +35,7 @@ RESAMPLED = "means over seeds, resampling nets"
 def check(sweep: "xr.Dataset") -> list[Row]:
     """Every claim that bears on this sweep. sweep: from `open_sweep`."""
     point, where = at_reference(sweep)
+    where += ", resampling images" if sweep.attrs.get("given") else ""
     sheet = Sheet(str(sweep.attrs["sweep"]))
     if "alpha" in sweep.dims:
         check_linear(sheet, point, where)
@@ -114,15 +115,15 @@ def _check_net(sheet: Sheet, cell: "xr.Dataset", subject: str, where: str) -> No
     else:
         sheet.add("1. R is about 1 at initialisation", subject, f"R at init, {where}", start, "1 within ×2", (0.5, 2))
     trained = f"R after training at P = {int(cell['P'][-1])}, {where}"
-    family = ARCHITECTURES[str(cell["architecture"].values)].family
-    convolutional = family == CONVOLUTIONAL
+    kind = family(str(cell["architecture"].values))
+    convolutional = kind == CONVOLUTIONAL
     if convolutional:
         claim = "2. Training makes convolutional nets relatively stable"
         sheet.add(claim, subject, trained, end, "below 1", (0, 1))
-    elif family == FULLY_CONNECTED:
+    elif kind == FULLY_CONNECTED:
         sheet.add("2. Fully connected nets do not follow", subject, trained, end, "1 or more", (1, math.inf))
     else:
-        sheet.add(f"Stability of a {family}", subject, trained, end, "–", None)
+        sheet.add(f"Stability of a {kind}", subject, trained, end, "–", None)
     if cell.sizes["P"] == 1:  # not meant to tell a trend
         return
     for quantity, expected, bounds in (
@@ -135,7 +136,7 @@ def _check_net(sheet: Sheet, cell: "xr.Dataset", subject: str, where: str) -> No
             claim = "4. With P, R falls in convolutional nets, D hardly moves, G grows"
             sheet.add(claim, subject, words, found, expected, bounds, few_sizes(cell))
         else:
-            sheet.add(f"Trend of a {family} net", subject, words, found, "–", None)
+            sheet.add(f"Trend of a {kind} net", subject, words, found, "–", None)
 
 
 def _check_linear_model(sheet: Sheet, cell: "xr.Dataset", subject: str, where: str) -> None:
@@ -182,7 +183,7 @@ def _check_depth(sheet: Sheet, cell: "xr.Dataset", subject: str, where: str) -> 
         return
     ratio = (layers.isel(layer=there[-1]) / layers.isel(layer=there[0])).values
     claim, words = "5. In depth, R falls after training, not before", "R of the last layer over that of the first"
-    convolutional = ARCHITECTURES[str(cell["architecture"].values)].family == CONVOLUTIONAL
+    convolutional = family(str(cell["architecture"].values)) == CONVOLUTIONAL
     for column, state, expected, bounds in (
         (0, "at init", "1 within ×2", (0.5, 2.0)),
         (1, "after training", "below 1", (0.0, 1.0)),
@@ -195,6 +196,16 @@ def _check_depth(sheet: Sheet, cell: "xr.Dataset", subject: str, where: str) -> 
 
 
 def _start_and_end(cell: "xr.Dataset") -> tuple[Estimate, Estimate]:
-    """R at initialisation and after training, at the largest P."""
-    last = cell["R"].isel(P=-1)
-    return typical(last.sel(state="init").values), typical(last.sel(state="trained").values)
+    """R at initialisation and after training, at the largest P. A net that was given has no seeds: its interval is over
+    images.
+    """
+    last = cell.isel(P=-1)
+    start, end = (last.sel(state=state) for state in ("init", "trained"))
+    if cell.attrs.get("given"):
+        return _of_images(start), _of_images(end)
+    return typical(start["R"].values), typical(end["R"].values)
+
+
+def _of_images(net: "xr.Dataset") -> Estimate:
+    value, (low, high) = net["R"].item(), net["R_interval"].squeeze("seed").values
+    return Estimate(value, low, high, int(math.isfinite(value)))
