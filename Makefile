@@ -11,7 +11,11 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A job is a process of its own: where a shell forbids bytecode, each compiles anew all that it imports, which takes longer
 # than the job.
-unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX
+# An environment that was copied with its folder runs the code of the folder it is from: it is made anew.
+ifneq ($(shell cat "$(READY)" 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif
 # A test process for each core; tests of a file share one, and its fixtures.
 TESTS := pytest --dist loadfile --no-loadscope-reorder --numprocesses logical
 
@@ -24,12 +28,12 @@ help: ## list the verbs
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, and '$(PYTHON)' is older: make PYTHON=python3.12 ..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	awk '/^[^ ]/ {keep = /^uv==/} keep' requirements.txt > $(VENV)/uv.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $@
+	@printf %s "$(CURDIR)" > $@
 
 setup: $(READY) ## set up .venv, and nothing else
 

@@ -1,5 +1,8 @@
 import os
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -79,3 +82,27 @@ def test_a_broken_config_deletes_nothing(workplace, capsys):
 def test_a_missing_config_is_named(workplace, capsys):
     assert main(["prune", "nowhere.yaml", *workplace[2]]) == 2
     assert "nowhere.yaml does not exist" in capsys.readouterr().err
+
+
+def test_marks_of_configs_that_are_gone_and_old_scripts_are_listed(workplace, capsys):
+    folder, _, schema = workplace
+    marks = folder / "results/.requests"
+    for name in ("claims.md.0123456789", "sweeps/default.nc.0123456789", "sweeps/old.nc.0123456789"):
+        (marks / name).parent.mkdir(parents=True, exist_ok=True)
+        (marks / name).write_text("made")
+    scripts = folder / ".snakemake/scripts"
+    scripts.mkdir(parents=True)
+    for name, age in (("tmpold.train.py", 0), ("tmpnew.train.py", time.time())):
+        (scripts / name).write_text("x")
+        os.utime(scripts / name, (age, age))
+    assert main(["prune", "kept.yaml", *schema]) == 0
+    listed = {Path(line).name for line in capsys.readouterr().out.split()}
+    assert {"old.nc.0123456789", "tmpold.train.py"} <= listed
+    assert listed.isdisjoint({"claims.md.0123456789", "default.nc.0123456789", "tmpnew.train.py"})
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(root):
+    command = "from relative_stability.cli.main import main; raise SystemExit(main())"
+    shell = f'"{sys.executable}" -c "{command}" status config/paper.yaml | head -n 1'
+    ran = subprocess.run(["bash", "-c", shell], cwd=root, capture_output=True, text=True)
+    assert ran.returncode == 0 and ran.stdout.count("\n") == 1 and not ran.stderr

@@ -1,9 +1,13 @@
+import errno
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from textwrap import dedent
+from unittest.mock import patch
 
 import netCDF4
 import numpy as np
@@ -12,15 +16,19 @@ import torch
 import xarray as xr
 
 from relative_stability import InputError
+from relative_stability.core.errors import UnavailableError
 from relative_stability.core.store import (
     atomic,
+    broken,
     expect,
     labelled,
     open_dataset,
     read_attributes,
     read_tensors,
+    tensor_attributes,
     write_dataset,
     write_tensors,
+    write_text,
 )
 
 DATASET = xr.Dataset(
@@ -185,3 +193,55 @@ def test_an_absent_result_is_called_absent(tmp_path):
         open_dataset(tmp_path / "a.nc", "collect")
     with pytest.raises(InputError, match=r"a\.nc is not there$"):
         open_dataset(tmp_path / "a.nc")
+
+
+HOLD = """
+import sys, netCDF4
+held = netCDF4.Dataset(sys.argv[1], "a")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_process_holds_may_be_whole_and_is_not_to_be_deleted(tmp_path):
+    path = tmp_path / "r.nc"
+    write_dataset(path, xr.Dataset({"x": labelled(("a",), [1.0])}))
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    for read in (open_dataset, read_attributes):
+        with pytest.raises(
+            UnavailableError, match=r"r\.nc cannot be opened now \(another process has locked it\); it may"
+        ):
+            read(path, "measure")
+    holder.communicate()
+    assert open_dataset(path).x.item() == 1
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE])
+def test_a_file_that_may_not_be_opened_is_not_to_be_deleted(tmp_path, number):
+    found = broken(tmp_path / "r.nc", "measure", OSError(number, os.strerror(number)))
+    assert not isinstance(found, UnavailableError)  # it is not there
+    (tmp_path / "r.nc").write_text("x")
+    with patch("builtins.open", side_effect=OSError(number, os.strerror(number))):
+        found = broken(tmp_path / "r.nc", "measure", OSError(number, os.strerror(number)))
+    assert isinstance(found, UnavailableError) and os.strerror(number) in str(found) and "delete" not in str(found)
+
+
+@pytest.mark.parametrize("read", [open_dataset, read_attributes, read_tensors, tensor_attributes])
+@pytest.mark.parametrize(("make", "what"), [(Path.mkdir, "a folder"), (os.mkfifo, "no file")])
+def test_what_stands_in_the_place_of_a_result_is_named_and_waits_for_nobody(tmp_path, read, make, what):
+    path = tmp_path / "r.nc"
+    make(path)
+    with pytest.raises(InputError, match=f"r.nc is {what}, where a result belongs: remove it"):
+        read(path)
+
+
+def test_a_folder_in_the_place_of_a_file_is_no_full_disk(tmp_path):
+    (tmp_path / "r.nc/inside").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"cannot be written \(a folder stands where a file belongs: remove it"):
+        write_text(tmp_path / "r.nc", "x")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"cannot be written \(a file stands where a folder belongs: remove it"):
+        write_text(tmp_path / "file/r.nc", "x")
+    with pytest.raises(InputError, match="the disk takes no name as long as that"):
+        write_text(tmp_path / ("x" * 300), "x")

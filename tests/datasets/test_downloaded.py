@@ -15,6 +15,7 @@ from scipy.io import savemat
 from torchvision import datasets as torchvision_datasets
 
 from relative_stability import InputError, datasets
+from relative_stability.datasets import downloaded
 
 RNG = np.random.default_rng(0)
 NOWHERE = "http://127.0.0.1:9/"
@@ -41,6 +42,7 @@ def make_mnist(root, monkeypatch, kind="MNIST"):
     cls = getattr(torchvision_datasets, kind)
     monkeypatch.setattr(cls, "resources", [(name, md5(root / kind / "raw" / name)) for name in names])
     monkeypatch.setattr(cls, "mirrors", [NOWHERE])
+    monkeypatch.setattr(downloaded, "ENCRYPTED", NOWHERE)
     images, labels = (np.concatenate([wanted[split][k] for split in ("train", "test")]) for k in (0, 1))
     return images[:, None], labels
 
@@ -166,6 +168,14 @@ def mirror(tmp_path, monkeypatch):
         monkeypatch.setattr(torchvision_datasets.MNIST, "mirrors", [NOWHERE, address])
         yield place
         server.shutdown()
+
+
+@pytest.mark.parametrize("source", ["mnist"])
+def test_a_file_that_has_the_md5_alone_is_refused(source, made, monkeypatch):
+    root, *_ = made
+    monkeypatch.setitem(downloaded.SHA256, downloaded._files(source, root)[0].md5, "0" * 64)
+    with pytest.raises(InputError, match=r"is damaged \(its sha256 is"):
+        datasets.load(source, root)
 
 
 def test_what_is_missing_is_downloaded_from_the_first_mirror_that_answers(mirror, tmp_path):

@@ -136,6 +136,24 @@ def bare_class(root):
     (root / "dog/list.csv").write_text("x")
 
 
+def empty_class(root):
+    (flat(root) / "dog").mkdir()
+
+
+def hidden_class(root):
+    empty_class(root)
+    (root / "dog/.DS_Store").write_text("x")
+
+
+def black_drawings(root):
+    for name in ("ant", "bee"):
+        for number in range(4):
+            drawn = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+            drawn.putpixel((number, 3), (0, 0, 0, 255))
+            (root / name).mkdir(parents=True, exist_ok=True)
+            drawn.save(root / name / f"{number}.png")
+
+
 def loose_picture(root):
     picture(flat(root) / "lost.png", (1, 2, 3))
 
@@ -165,6 +183,9 @@ def single_pictures(root):
         (no_pictures, r"/f holds no pictures \(\.png, .*\), but 1 other files"),
         (one_class, r"/f holds one class, 'ant'; at least two class folders are needed"),
         (bare_class, r"class folder 'dog' holds no pictures, but dog/list\.csv; add some or remove it"),
+        (empty_class, r"class folder 'dog' holds no pictures; add some or remove it"),
+        (hidden_class, r"class folder 'dog' holds no pictures; add some or remove it"),
+        (black_drawings, r"all pictures are alike as they are read, and what they show may be in their transparency"),
         (loose_picture, r"lost\.png lies in no class folder; sort the pictures into one folder for each class"),
         (untrained_class, r"class 'dog' has no training pictures; add some"),
         (
@@ -180,7 +201,12 @@ def test_bad_folders_are_one_sentence(tmp_path, make, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
-    if make not in (broken_picture, cut_picture, sixteen_bits):  # known from names alone, before any job
+    if make not in (
+        broken_picture,
+        cut_picture,
+        sixteen_bits,
+        black_drawings,
+    ):  # known from names alone, before any job
         with pytest.raises(InputError, match=sentence):
             facts(tmp_path)
 
@@ -320,3 +346,60 @@ def test_another_folder_is_no_tiny_imagenet(tmp_path):
     flat(tmp_path / "f")
     with pytest.raises(InputError, match=r"is not tiny ImageNet as it is handed out: it has no val/val_annotations"):
         datasets.load("tiny_imagenet", tmp_path, folder="f", image_size=16)
+
+
+def test_transparency_is_spoken_of(tmp_path, caplog):
+    flat(tmp_path / "f")
+    picture(tmp_path / "f/ant/0.png", (1, 2, 3, 100), mode="RGBA")
+    picture(tmp_path / "f/ant/1.png", (1, 2, 3, 255), mode="RGBA")
+    with caplog.at_level("WARNING", "relative_stability"):
+        load(tmp_path)
+    assert "1 pictures have transparent places, such as ant/0.png" in caplog.text
+
+
+def test_links_in_an_archive_are_pictures_as_in_a_folder(tmp_path):
+    flat(tmp_path / "f", classes=("ant", "bee"), count=4)
+    (tmp_path / "f/ant/4.png").symlink_to("0.png")
+    (tmp_path / "f/bee/4.png").hardlink_to(tmp_path / "f/bee/0.png")
+    shutil.make_archive(str(tmp_path / "f"), "tar", tmp_path, "f")
+    inside, packed = load(tmp_path), load(tmp_path, "f.tar")
+    assert len(inside.images) == 10 and (inside.images == packed.images).all()
+
+
+def test_classes_whose_names_are_numbers_are_not_counted_in_the_order_of_words(tmp_path):
+    months = [str(month) for month in range(1, 13)]
+    flat(tmp_path / "f", classes=months, count=2)
+    half = {"test_fraction": 0.5}
+    for groups in ("halves", "parity", [list(range(6)), list(range(6, 12))]):
+        with pytest.raises(
+            InputError, match="counts classes in their order, which is 1, 10, 11, 12, …; give them by n"
+        ):
+            load(tmp_path, merge_labels=groups, **half)
+    samples = load(tmp_path, merge_labels=[months[:6], months[6:]], **half)
+    assert samples.class_names == ("1+2+3+4+5+6", "7+8+9+10+11+12")
+
+
+@pytest.mark.parametrize("odd", ["rational", "resolution"])
+def test_odd_fields_of_exif_do_not_matter(odd):
+    file = Path(__file__).with_name(f"exif_{odd}_text.jpg")  # a text where a number belongs, beside an orientation
+    with Image.open(file) as opened:
+        assert opened.getexif()[0x0112] == 6
+        assert read_picture(file).size == opened.size[::-1]
+
+
+def test_an_archive_that_has_no_room_names_the_temporary_folder(tmp_path, monkeypatch):
+    flat(tmp_path / "f")
+    shutil.make_archive(str(tmp_path / "f"), "zip", tmp_path, "f")
+    free = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(InputError, match=r"cannot be unpacked .*needed and 0 MB free.*; TMPDIR=/.* is too small: set"):
+        load(tmp_path, "f.zip")
+
+
+def test_pictures_of_a_class_may_be_few_and_all_may_be_for_the_test(tmp_path):
+    flat(tmp_path / "f", count=8)
+    some = load(tmp_path, per_class=2, test_fraction=1)
+    assert facts(tmp_path, per_class=2, test_fraction=1) == Facts(0, 6, 3, 8, 3)
+    assert some.test.all() and np.bincount(some.labels).tolist() == [2, 2, 2]
+    more = load(tmp_path, per_class=4, test_fraction=1)
+    assert {image.tobytes() for image in some.images} < {image.tobytes() for image in more.images}

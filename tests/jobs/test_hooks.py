@@ -1,4 +1,5 @@
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from relative_stability.analysis.claims.page import to_csv
 from relative_stability.analysis.claims.verdicts import Row
 from relative_stability.core.logs import job_log
 from relative_stability.core.store import write_text
-from relative_stability.jobs.hooks import begin, end, findings
+from relative_stability.jobs.hooks import LOCKS, OWNER, begin, end, findings, unlock
 from relative_stability.jobs.shared_process import FOLDER, Packs
 from relative_stability.jobs.stages import ANEW
 from relative_stability.plan.grid import build_grid
@@ -145,3 +146,24 @@ def test_a_pack_says_what_it_trains(grid):
     packs = packs_of(grid)
     (mark,) = set(packs.makers([m.path for m in grid.sweeps[0].measurements]))
     assert packs.find(Path(mark).name).what == "fc on digits, 2 values of P"
+
+
+def test_the_lock_of_a_snakemake_that_is_gone_is_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert unlock() == ""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+
+    def lock(host, process):
+        LOCKS.mkdir(parents=True, exist_ok=True)
+        (LOCKS / "0.output.lock").write_text("results/claims.md")
+        OWNER.write_text(f"{host} {process}")
+
+    for host, process in ((os.uname().nodename, os.getpid()), ("elsewhere", gone.pid)):
+        lock(host, process)
+        assert unlock() == "" and LOCKS.is_dir()
+    lock(os.uname().nodename, gone.pid)
+    assert unlock() == f"This folder was locked by snakemake's process {gone.pid}, which was killed: its lock is taken."
+    assert not LOCKS.exists()
+    OWNER.write_bytes(b"\xff")
+    assert unlock() == ""

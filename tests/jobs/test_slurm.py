@@ -30,3 +30,24 @@ def test_jobs_are_asked_after_with_what_answers(programs, capsys, sacct, chosen,
         programs("sacct", sacct)
     assert slurm.status_command() == slurm.status_command() == chosen
     assert capsys.readouterr().err == f"SLURM jobs are polled with {chosen}, as {why}.\n"  # said once
+
+
+QUEUE = """
+echo "11|$HERE|rule_train_wildcards_digits|"
+echo "12|/elsewhere|rule_train_wildcards_digits|"
+echo "13|$HERE|something of the user|"
+echo "14|$HERE|rule_collect|"
+"""
+
+
+def test_jobs_that_a_killed_snakemake_has_left_in_the_queue_are_cancelled(programs, tmp_path, monkeypatch):
+    monkeypatch.setenv("HERE", "/project")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    programs("squeue", f"[ -e {tmp_path}/cancelled ] || {{ {QUEUE} }}")
+    programs("scancel", f'echo "$@" > {tmp_path}/cancelled')
+    said = slurm.cancel_left_over("/project")
+    assert said == "2 jobs of an earlier snakemake, which was killed, cancelled: 11, 14; they go on as new ones"
+    assert (tmp_path / "cancelled").read_text() == "11 14\n"
+    assert slurm.cancel_left_over("/project") == ""
+    programs("squeue", "echo no controller >&2; exit 1")
+    assert slurm.cancel_left_over("/project") == ""

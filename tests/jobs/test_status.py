@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from relative_stability.core.errors import Stopped
 from relative_stability.core.logs import job_log
 from relative_stability.jobs.status import failures, table
 from relative_stability.plan.grid import build_grid
@@ -98,7 +99,8 @@ def test_a_failed_measurement_of_a_run_that_is_there(grid):
 def test_a_job_that_was_killed_without_a_word(grid):
     run = measurement(grid).run
     with job_log(run.log, "train"):
-        pass
+        words = Path(run.log).read_text()
+    Path(run.log).write_text(words)  # as it was before its end
     assert row(grid, "fc")[0] == "1 running, 1 missing"  # it has said something just now
     os.utime(run.log, (0, 0))
     assert row(grid, "fc")[0] == "1 failed, 1 missing" and "ended without a word" in table(grid.sweeps[0])
@@ -115,3 +117,25 @@ def test_a_held_lock_is_a_run_that_runs(grid, tmp_path):
 def test_other_jobs_fail_too(grid):
     fail("results/logs/sweeps/default.log", RuntimeError("no"))
     assert [(f.what, f.reason) for f in failures(grid, 0)] == [("logs/sweeps/default", "RuntimeError: no")]
+
+
+def test_a_run_that_was_asked_to_leave_goes_on_and_has_not_failed(grid):
+    fail(measurement(grid).run.log, Stopped("SIGUSR1"))
+    said = table(grid.sweeps[0])
+    assert said.splitlines()[0] == "sweep default: 8 missing of 8 runs"
+    assert "stopped by SIGUSR1; what was done is kept, and the next start goes on from there" in said
+
+
+def test_results_that_were_removed_are_missing_and_were_not_killed(grid):
+    with job_log(measurement(grid).run.log, "train"):
+        pass
+    os.utime(measurement(grid).run.log, (0, 0))
+    assert table(grid.sweeps[0]).splitlines()[0] == "sweep default: 8 missing of 8 runs"
+
+
+def test_one_damaged_file_does_not_take_the_table_with_it(grid):
+    make_runs(grid.sweeps[0].measurements)
+    Path(measurement(grid).run.curves).write_text("damaged")
+    said = table(grid.sweeps[0])
+    assert said.splitlines()[0] == "sweep default: 7 done, 1 failed of 8 runs"
+    assert "is not a complete result file" in said

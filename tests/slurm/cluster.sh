@@ -6,7 +6,7 @@
 # Refuses to touch a SLURM that is configured already.
 set -eEuo pipefail
 
-state=/tmp/relative-stability-slurm
+state=/run/relative-stability-slurm # where no one but root may write: what stands there is killed
 mark="# made by relative-stability, tests/slurm/cluster.sh"
 etc=/etc/slurm
 files="slurm.conf gres.conf slurmdbd.conf"

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ MISSING = [program for program in ("slurmctld", "slurmd", "munged") if shutil.wh
 ACCOUNTANTS = ("slurmdbd", "mariadbd", "mariadb-install-db", "my_print_defaults")
 MISSING_ACCOUNTANTS = [program for program in ACCOUNTANTS if shutil.which(program) is None]
 # Who uses the cluster, of all test processes of this machine: {"kind": ..., "users": [process, ...]}.
-USED = Path(tempfile.gettempdir()) / "relative-stability-slurm.json"
+USED = Path("/run/relative-stability-slurm.json")
 LOCK = FileLock(USED.with_suffix(".lock"))
 
 

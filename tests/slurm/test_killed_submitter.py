@@ -27,20 +27,20 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 
 
 def test_a_submitter_that_was_killed_is_started_again(cluster, tmp_path):
-    """It submits what runs a second time: the second job waits for the first, and takes what that has made."""
+    """It takes the lock, cancels what the killed one has left in the queue, and goes on from there."""
     project = project_with(tmp_path / "project", SLOW.replace("15000", "30000") + sweep([256]))
     process = project.start("--profile", "slurm", *IMPATIENT, config="config/here.yaml")
     until(lambda: checkpoints(project), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert project.snakemake("--unlock", config="config/here.yaml").returncode == 0
     with submitting(project) as again:
         ended(project, again)
-    assert [job["JobState"] for job in trained(jobs_of(project))] == ["COMPLETED", "COMPLETED"]
+    assert [job["JobState"] for job in trained(jobs_of(project))] == ["CANCELLED", "COMPLETED"]
     (path,) = curves(project)
-    assert read_attributes(path)["restarts"] == 0  # trained once, by the first job
-    said = log_of(project, "cnn", 256)
-    assert "waits: this run is being trained by process" in said and "taken as another process" in said
+    assert read_attributes(path)["restarts"] == 1
+    said = (project.path / "said").read_text()
+    assert "which was killed: its lock is taken" in said
+    assert "1 job of an earlier snakemake, which was killed, cancelled" in said
     assert "1 done of 1 runs" in project.status("config/here.yaml")
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import relative_stability as rs
+from relative_stability import InputError
 from relative_stability.perturbations.base import Perturbation
 from relative_stability.stability.evaluation_mode import evaluation_mode, statistics_rule, tf32
 
@@ -246,3 +247,15 @@ def test_what_stands_around_a_program_of_one_mode_is_put_into_evaluation_mode():
     with evaluation_mode(net, "running", images.device):
         assert torch.equal(net(images), images.flatten(1))
     assert net[1].training
+
+
+def test_a_compiled_net_is_not_measured_by_a_rule_that_it_does_not_heed(images):
+    net = rs.build_net("cnn", in_channels=2, image_size=16, seed=0).eval()
+    compiled = torch.compile(net, backend="eager")
+    with torch.no_grad():
+        compiled(images)
+    with pytest.raises(InputError, match="batch_norm = 'clean' cannot be used: the net is compiled"):
+        rs.measure(compiled, images, displacement=1, batch_norm="clean")
+    for rule in ("running", "batch"):
+        plain, other = (rs.measure(n, images, displacement=1, batch_norm=rule, bootstrap=5).R for n in (net, compiled))
+        torch.testing.assert_close(torch.tensor(plain.values), torch.tensor(other.values))

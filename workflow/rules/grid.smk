@@ -31,6 +31,8 @@ asked = Asked(
     and not (workflow.dryrun or workflow.touch),
 )
 started = time.time()
+if workflow.is_main_process and not workflow.dryrun and (said := hooks.unlock()):
+    logger.warning(said)
 # It would say of each result of a failed job that there is no older one to go back to, and of what packs have made that
 # Snakemake has no records of it, which are not needed.
 UNSAID = ("no backup found", "missing provenance", "with missing metadata")
@@ -66,6 +68,7 @@ onstart:
         packs,
         [file for job in workflow.dag.needrun_jobs() for file in job.input],
         anew=forced(workflow.dag_settings),
+        on_slurm=workflow.executor_plugin.name == "slurm",
     )
 
 

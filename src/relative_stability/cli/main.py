@@ -1,6 +1,8 @@
 """The command `relative-stability`."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,10 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status.add_parser(verbs)
     options = parser.parse_args(arguments)
     try:
-        return int(options.run(options) or 0)
+        code = int(options.run(options) or 0)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"relative-stability: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 def _prune(options: argparse.Namespace) -> None:

@@ -16,6 +16,10 @@ class InputError(ValueError):
     """
 
 
+class UnavailableError(InputError):
+    """A file that may be whole cannot be read at the moment."""
+
+
 class Stopped(Exception):
     """A signal, which the argument names, asked to leave; what was done is kept."""
 

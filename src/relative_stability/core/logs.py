@@ -12,6 +12,8 @@ from relative_stability.core.provenance import software
 from relative_stability.core.store import writable
 
 log = logging.getLogger("relative_stability")
+FINISHED = "finished"  # the last word of a job that went well
+STOPPED_BY = "stopped by"
 STOPPED = 75  # exit code of a job that was asked to leave: try again
 
 
@@ -46,11 +48,12 @@ def job_log(path: str, title: str) -> Iterator[logging.Logger]:
         with warnings.catch_warnings():
             warnings.showwarning = show
             yield log
+            log.info(FINISHED)
     except InputError as error:
         log.error("%s", error)
         raise SystemExit(1) from None
     except Stopped as stopped:
-        log.error("stopped by %s; what was done is kept, and the next start goes on from there", stopped)
+        log.error("%s %s; what was done is kept, and the next start goes on from there", STOPPED_BY, stopped)
         raise SystemExit(STOPPED) from None
     except Exception:
         log.exception("failed; the whole traceback is also in %s", path)

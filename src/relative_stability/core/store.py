@@ -4,8 +4,9 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from fcntl import LOCK_NB, LOCK_SH, flock
 from functools import cache
 from hashlib import file_digest
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from relative_stability.core.errors import InputError
+from relative_stability.core.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,6 +24,13 @@ _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR,
     errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
 }  # fmt: skip
+_NO_ROOM = {
+    errno.EISDIR: "a folder stands where a file belongs: remove it",
+    errno.ENOTDIR: "a file stands where a folder belongs: remove it",
+    errno.EEXIST: "a file stands where a folder belongs: remove it",
+    errno.ENAMETOOLONG: "the disk takes no name as long as that",
+}
+_FOR_NOW = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
 Attributes = Mapping[str, str | int | float]
 ATTRIBUTES = "attributes"  # where safetensors files that are written here keep theirs
 
@@ -64,6 +72,8 @@ def writable(path: str | Path) -> Iterator[None]:
         disk = error.errno in _DISK if isinstance(error, OSError) else True
         if not disk or (isinstance(error, RuntimeError) and not str(error).startswith("NetCDF")):
             raise
+        if (number := getattr(error, "errno", None)) in _NO_ROOM:
+            raise InputError(f"{path} cannot be written ({_NO_ROOM[number]})") from error
         folder = next(parent for parent in Path(path).absolute().parents if parent.is_dir())
         free = shutil.disk_usage(folder).free / 1e6
         reason = getattr(error, "strerror", None) or error
@@ -124,6 +134,7 @@ def open_dataset(path: str | Path, remade_by: str = "", only: Sequence[str] = ()
     """
     import xarray as xr
 
+    _regular(path)
     try:
         with xr.open_dataset(path, engine="netcdf4", decode_times=False, mask_and_scale=False, cache=False) as file:
             found = (file[list(only)] if only else file).load()
@@ -137,6 +148,7 @@ def read_attributes(path: str | Path, remade_by: str = "") -> dict[str, Any]:
     """The attributes alone, whatever the file's size. Raises InputError as `open_dataset` does."""
     import netCDF4  # a third of the time that xarray takes, for every file of a large grid
 
+    _regular(path)
     try:
         with netCDF4.Dataset(path) as file:
             return {key: file.getncattr(key) for key in file.ncattrs()}
@@ -144,19 +156,48 @@ def read_attributes(path: str | Path, remade_by: str = "") -> dict[str, Any]:
         raise broken(path, remade_by, error) from error
 
 
+def _kept_from(path: str | Path, error: OSError) -> str:
+    """What keeps a file from being read, whatever it holds; "" where nothing does."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123, a path may be text
+            flock(file, LOCK_SH | LOCK_NB)  # as HDF5 does, which does not say what is wrong
+    except BlockingIOError:
+        return "another process has locked it"
+    except OSError as found:
+        error = found
+    return os.strerror(error.errno) if error.errno in _FOR_NOW else ""
+
+
+def _regular(path: str | Path) -> None:
+    """Raise InputError for what is there and no file: reading it might wait for ever."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise InputError(
+            f"{path} is {'a folder' if Path(path).is_dir() else 'no file'}, where a result belongs: remove it"
+        )
+
+
 def broken(path: str | Path, remade_by: str, reason: object) -> InputError:
     """The sentence for a result that cannot be used: which file, why, and which rule remakes it."""
     if isinstance(reason, FileNotFoundError):
         return InputError(f"{path} is not there" + (f"; rule {remade_by} makes it: run snakemake" if remade_by else ""))
+    if isinstance(reason, OSError) and (why := _kept_from(path, reason)):
+        return UnavailableError(f"{path} cannot be opened now ({why}); it may be whole: start again when it can")
     remedy = f"delete it and run snakemake again: rule {remade_by} remakes it" if remade_by else "remove or replace it"
     return InputError(f"{path} is not a complete result file ({reason}); {remedy}")
 
 
-def expect(path: str | Path, attributes: Mapping[str, Any], digest: str, remade_by: str) -> None:
-    """Raise InputError unless the file says that it was made from the configuration with this digest."""
+def expect(
+    path: str | Path, attributes: Mapping[str, Any], digest: str, remade_by: str, lacks: Collection[str] = ()
+) -> None:
+    """Raise InputError unless the file says that it was made from the configuration with this digest, and is whole.
+
+    lacks: what should be in it and is not.
+    """
     found = attributes.get("digest", "none")
     if found != digest:
         raise broken(path, remade_by, f"its digest is {found}, expected {digest}")
+    if lacks:
+        raise broken(path, remade_by, f"it lacks {', '.join(sorted(lacks))}")
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, "Tensor"], attributes: Mapping[str, str]) -> None:
@@ -176,6 +217,7 @@ def read_tensors(path: str | Path, remade_by: str = "") -> tuple[dict[str, "Tens
     """Named tensors and attributes of a safetensors file. Raises InputError if it is broken."""
     from safetensors import SafetensorError, safe_open
 
+    _regular(path)
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -188,6 +230,7 @@ def tensor_attributes(path: str | Path) -> dict[str, str]:
     """The attributes alone of a safetensors file, which must be whole. Imports no torch. Raises InputError."""
     from safetensors import SafetensorError, safe_open
 
+    _regular(path)
     try:
         with safe_open(path, "numpy") as file:  # its header says how long the file must be
             found: dict[str, str] = json.loads((file.metadata() or {}).get(ATTRIBUTES, "{}"))

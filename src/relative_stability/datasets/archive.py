@@ -1,5 +1,6 @@
 """A folder, or an archive of one (.zip, .tar, .tar.gz): the files that it holds, and it as a folder."""
 
+import errno
 import os
 import shutil
 import tarfile
@@ -8,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from relative_stability.core.errors import InputError
 from relative_stability.datasets.base import DATA, below
@@ -32,7 +33,9 @@ def place(root: Path, folder: str, hint: str = "") -> Path:
 
 
 def names(path: Path) -> list[str]:
-    """Paths of all files in it, with `/` between their parts, without hidden ones and what macOS packs beside them.
+    """Paths of all files in it, with `/` between their parts, and of its folders, with `/` at their ends.
+
+    Hidden ones, and what macOS packs beside them, are left out.
 
     Raises InputError for what cannot be read, and for names that lead out of it or that cannot be stored as text.
     """
@@ -63,16 +66,30 @@ def _in_folder(path: Path) -> list[str]:
             folders.clear()
             continue
         seen.add(real)
-        found += [(Path(top).relative_to(path) / file).as_posix() for file in files]
+        inside = [f"{folder}/" for folder in folders]
+        found += [f"{Path(top).relative_to(path).as_posix()}/{name}".removeprefix("./") for name in files + inside]
     return found
 
 
 def _in_archive(path: Path) -> list[str]:
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as zipped:
-            return [name for name in zipped.namelist() if not name.endswith("/")]
+            return zipped.namelist()
     with tarfile.open(path) as archive:
-        return [member.name.removeprefix("./") for member in archive if member.isfile()]
+        return [
+            member.name.removeprefix("./") + "/" * member.isdir()
+            for member in archive
+            if member.isfile() or member.isdir() or member.issym() or member.islnk()
+        ]
+
+
+def _unpacked(path: Path) -> int:
+    """Bytes that the files of an archive take."""
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as zipped:
+            return sum(member.file_size for member in zipped.infolist())
+    with tarfile.open(path) as archive:
+        return sum(member.size for member in archive)
 
 
 @contextmanager
@@ -83,10 +100,16 @@ def extracted(path: Path) -> Iterator[Path]:
         return
     with TemporaryDirectory() as temporary:
         try:
+            needed, free = _unpacked(path), shutil.disk_usage(temporary).free
+            if needed > free:
+                raise OSError(errno.ENOSPC, f"{needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB free")
             if path.suffix.lower() == ".zip":
                 shutil.unpack_archive(path, temporary, "zip")
             else:
                 shutil.unpack_archive(path, temporary, "tar", filter="data")
         except _UNREADABLE as error:
-            raise InputError(f"{path} cannot be unpacked ({error}); put a whole one there, without password") from None
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = f"TMPDIR={gettempdir()} is too small: set it to a folder with more room"
+            remedy = remedy if full else "put a whole one there, without password"
+            raise InputError(f"{path} cannot be unpacked ({error}); {remedy}") from None
         yield Path(temporary)

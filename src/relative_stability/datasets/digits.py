@@ -17,7 +17,7 @@ TOTAL = 1797
 CHECKSUM = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
 
 
-def load(source: str, root: Path, image_size: int) -> Samples:
+def load(source: str, root: Path, image_size: int = 8) -> Samples:
     """The digits at `image_size` pixels. Raises InputError if scikit-learn ships other images than expected."""
     from PIL import Image
     from sklearn.datasets import load_digits

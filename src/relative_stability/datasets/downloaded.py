@@ -1,12 +1,13 @@
 """MNIST, Fashion-MNIST, CIFAR-10 and SVHN, downloaded and read through torchvision.
 
 The files lie in the root of raw data where torchvision puts them, so that a copy made by it is used as it is. Each is
-checked against torchvision's md5 before it is opened; what is unpacked goes to a temporary folder, so a root that
-many users share may be read-only.
+checked against torchvision's md5, and its SHA-256, before it is opened; what is unpacked goes to a temporary folder, so
+a root that many users share may be read-only.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import file_digest
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,22 @@ from relative_stability.core.errors import InputError
 from relative_stability.core.logs import log
 from relative_stability.core.store import atomic
 from relative_stability.datasets.base import DATA, Samples
+
+# By md5, of the files as they are handed out.
+SHA256 = {
+    "f68b3c2dcbeaaa9fbdd348bbdeb94873": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "d53e105ee54ea40749a09fcbcd1e9432": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "9fb629c4189551a2d022fa330f9573f3": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "ec29112dd5afa0611ce80d1b7f02629c": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    "8d4fb7e6c68d591d4c3dfef9ec88bf0d": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "25c81989df183df01b3e8a0aad5dffbe": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "bef4ecab320f06d8554ea6380940ec79": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "bb300cfdad3c16e7a12a480ee83cd310": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    "c58f30108f718f92721af3b95e74349a": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    "e26dedcc434d2e4c54c9b2d4a06d8373": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+    "eb5a983be6a315427106f1b164d9cef3": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+}
+ENCRYPTED = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"  # torchvision has http alone
 
 
 class File(NamedTuple):
@@ -41,8 +58,8 @@ def _files(source: str, root: Path) -> list[File]:
         parts = [datasets.SVHN.split_list[split] for split in ("train", "test")]
         return [File(name, md5, [url]) for url, name, md5 in parts]
     kind: Any = {"mnist": datasets.MNIST, "fashionmnist": datasets.FashionMNIST}[source]
-    folder = f"{kind.__name__}/raw"
-    return [File(f"{folder}/{name}", md5, [mirror + name for mirror in kind.mirrors]) for name, md5 in kind.resources]
+    folder, mirrors = f"{kind.__name__}/raw", [*([ENCRYPTED] if source == "fashionmnist" else []), *kind.mirrors]
+    return [File(f"{folder}/{name}", md5, [mirror + name for mirror in mirrors]) for name, md5 in kind.resources]
 
 
 def load(source: str, root: Path) -> Samples:
@@ -84,22 +101,30 @@ def _verified(source: str, root: Path) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _check_or_download(source: str, root: Path, file: File, needed: Sequence[str]) -> None:
-    from torchvision.datasets.utils import calculate_md5
+def _wrong(path: Path, file: File) -> str:
+    """Which checksum of a file is not what it should be; "" where all are."""
+    for kind, expected in (("md5", file.md5), ("sha256", SHA256.get(file.md5))):
+        with path.open("rb") as content:
+            found = file_digest(content, kind).hexdigest()
+        if expected not in (found, None):
+            return f"its {kind} is {found}, expected {expected}"
+    return ""
 
+
+def _check_or_download(source: str, root: Path, file: File, needed: Sequence[str]) -> None:
     path = root / file.path
     try:
-        found = calculate_md5(path) if path.exists() else None
+        wrong = _wrong(path, file) if path.exists() else None
     except OSError as error:
         raise InputError(
             f"dataset {source}: {path} cannot be read ({error}); allow it, or put a whole copy there"
         ) from None
-    if found is None:
+    if wrong is None:
         _download(source, path, file, root, needed)
-    elif found != file.md5:
+    elif wrong:
         raise InputError(
-            f"dataset {source}: {path} is damaged (its md5 is {found}, expected {file.md5}); delete it and run again "
-            "to download it, or put a whole copy there"
+            f"dataset {source}: {path} is damaged ({wrong}); delete it and run again to download it, or put a whole "
+            "copy there"
         )
 
 
@@ -117,6 +142,8 @@ def _download(source: str, path: Path, file: File, root: Path, needed: Sequence[
         try:
             with atomic(path) as temporary:
                 download_url(url, temporary.parent, temporary.name, file.md5)
+                if wrong := _wrong(temporary, file):
+                    raise RuntimeError(wrong)
             return
         except (OSError, RuntimeError, HTTPException) as error:  # no network, a wrong checksum, a read-only root
             reasons.append(f"{url}: {error}")

@@ -15,10 +15,11 @@ from relative_stability.core.errors import InputError
 from relative_stability.core.logs import log
 from relative_stability.datasets.archive import extracted, names, place
 from relative_stability.datasets.base import Facts, Samples
-from relative_stability.datasets.images import SUFFIXES, central_square, is_picture, read_picture
+from relative_stability.datasets.images import SUFFIXES, TRANSPARENT, central_square, is_picture, read_picture
 
 TINY_IMAGENET = " (http://cs231n.stanford.edu/tiny-imagenet-200.zip, 240 MB, is not downloaded here)"
 TRAIN, TEST = "train", ("test", "val", "valid", "validation")
+ALSO = {"training": TRAIN, "testing": "test"}  # what splits are called too
 
 
 class Listing(NamedTuple):
@@ -37,16 +38,19 @@ def _listing(path: Path, test_fraction: float, per_class: int | None = None) -> 
     Raises InputError where there are no pictures, fewer than two classes, a class without pictures, a picture in no
     class, a split that lacks the other, or a class that only the test split has.
     """
-    files = {name: name.split("/") for name in sorted(names(path))}
+    found = sorted(names(path))
+    folders = [name.rstrip("/").split("/") for name in found if name.endswith("/")]
+    files = {name: name.split("/") for name in found if not name.endswith("/")}
     others = [name for name in files if not is_picture(name)]
     pictures = {name: parts for name, parts in files.items() if is_picture(name)}
     if not pictures:
         raise InputError(f"{path} holds no pictures ({', '.join(SUFFIXES)}), but {len(others)} other files")
     tops = {parts[0] for parts in pictures.values()}
-    if not path.is_dir() and len(tops) == 1 and not _split_of(*tops):  # archives often hold one folder that holds all
+    if not path.is_dir() and len(tops) == 1 and not split_of(*tops):  # archives often hold one folder that holds all
         files = {name: parts[1:] for name, parts in files.items() if parts[0] in tops}
         pictures = {name: files[name] for name in pictures}
-    first = {_split_of(parts[0]): parts[0] for parts in pictures.values() if len(parts) > 1}
+        folders = [parts[1:] for parts in folders if parts[0] in tops and len(parts) > 1]
+    first = {split_of(parts[0]): parts[0] for parts in pictures.values() if len(parts) > 1}
     test_name = next((name for name in TEST if name in first), None)
     if (TRAIN in first) != (test_name is not None):
         there, lacking = (TRAIN, " or ".join(TEST)) if TRAIN in first else (first[test_name], TRAIN)
@@ -56,6 +60,7 @@ def _listing(path: Path, test_fraction: float, per_class: int | None = None) -> 
         level, kept = 1, (first[TRAIN], first[test_name])
         chosen = {name: parts for name, parts in pictures.items() if parts[0] in kept}
         files = {name: parts for name, parts in files.items() if parts[0] in kept}
+        folders = [parts for parts in folders if parts[0] in kept]
     loose = next((name for name, parts in chosen.items() if len(parts) < level + 2), None)
     if loose is not None:
         raise InputError(f"{path}: {loose} lies in no class folder; sort the pictures into one folder for each class")
@@ -63,10 +68,11 @@ def _listing(path: Path, test_fraction: float, per_class: int | None = None) -> 
     classes = sorted(set(of_class))
     if len(classes) < 2:
         raise InputError(f"{path} holds one class, {classes[0]!r}; at least two class folders are needed")
-    bare = {parts[level]: name for name, parts in files.items() if len(parts) > level + 1}
+    bare = {parts[level]: "" for parts in folders if len(parts) > level}
+    bare |= {parts[level]: f", but {name}" for name, parts in files.items() if len(parts) > level + 1}
     empty = next((name for name in bare if name not in classes), None)
     if empty is not None:
-        raise InputError(f"{path}: class folder {empty!r} holds no pictures, but {bare[empty]}; add some or remove it")
+        raise InputError(f"{path}: class folder {empty!r} holds no pictures{bare[empty]}; add some or remove it")
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[name] for name in of_class])
     if test_name is None:
@@ -82,9 +88,10 @@ def _listing(path: Path, test_fraction: float, per_class: int | None = None) -> 
     return Listing([paths[k] for k in some], labels[some], test[some], classes, left_out)
 
 
-def _split_of(folder: str) -> str | None:
+def split_of(folder: str) -> str | None:
     """The split that a folder is called after, if it is."""
-    return folder.lower() if folder.lower() in (TRAIN, *TEST) else None
+    name = ALSO.get(folder.lower(), folder.lower())
+    return name if name in (TRAIN, *TEST) else None
 
 
 def _drawn(labels: np.ndarray, fraction: float) -> np.ndarray:
@@ -147,11 +154,23 @@ def load(
             )
         images = np.empty((len(found.paths), channels, image_size, image_size), np.uint8)
         sizes: Counter[tuple[int, int]] = Counter()
+        transparent: list[str] = []
         for out, name in zip(images, found.paths, strict=True):
             picture = read_picture(top / name, channels, called="" if path.is_dir() else f"{path}: {name}")
             sizes[picture.size] += 1
+            transparent += [name] if TRANSPARENT in picture.info else []
             pixels = np.asarray(central_square(picture, image_size)).reshape(image_size, image_size, channels)
             out[...] = pixels.transpose(2, 0, 1)
+    if len(images) > 1 and (images == images[:1]).all():
+        hidden = ", and what they show may be in their transparency, which is left out" if transparent else ""
+        raise InputError(
+            f"{path}: all pictures are alike as they are read{hidden}; there is nothing to learn from them"
+        )
+    if transparent:
+        log.warning(
+            "%s: %d pictures have transparent places, such as %s; the colours below are taken as they stand there",
+            path, len(transparent), transparent[0],
+        )  # fmt: skip
     how = _how(sizes, image_size)
     log.info("%s: %d pictures, %s", path, len(images), how)
     words = f"pictures of {folder}, {how}"

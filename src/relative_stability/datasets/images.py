@@ -1,5 +1,6 @@
 """Picture files: which there are, and one of them as pixels."""
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,12 @@ from relative_stability.core.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+TRANSPARENT = "transparent"
+# What turns a picture upright, by its orientation in EXIF; other fields, some of them odd, do not matter here.
+UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
+    8: "ROTATE_90",
+}  # fmt: skip
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -17,19 +24,25 @@ def is_picture(name: str) -> bool:
 
 
 def read_picture(path: Path, channels: int = 3, called: str = "") -> "Image":
-    """A picture in colour (3 channels) or grey (1), turned upright as its EXIF data say, transparency left out.
+    """A picture in colour (3 channels) or grey (1), turned upright as its EXIF data say.
 
-    Raises InputError, naming it (as `called`, if that is given), if it cannot be read.
+    Transparency is left out; a picture that has some says so in its `info`, under TRANSPARENT. Raises InputError,
+    naming it (as `called`, if that is given), if it cannot be read.
     """
-    from PIL import Image, ImageOps
+    from PIL import ExifTags, Image
 
     name = called or str(path)
+    if path.exists() and not path.is_file():
+        raise InputError(f"images: {name} is no file; remove or replace it")
     try:
         with Image.open(path) as opened:
             mode = opened.mode
-            picture = ImageOps.exif_transpose(opened) if mode[0] not in "IF" else opened
-            picture = picture.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            picture = opened.convert("L" if channels == 1 else "RGB")
+            if opened.has_transparency_data and min(opened.convert("RGBA").getchannel("A").tobytes()) < 255:
+                picture.info[TRANSPARENT] = True
+            turn = UPRIGHT.get(opened.getexif().get(ExifTags.Base.Orientation, 1)) if mode[0] not in "IF" else None
+            picture = picture if turn is None else picture.transpose(Image.Transpose[turn])
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error, Image.DecompressionBombError) as error:
         raise InputError(f"images: {name} cannot be read ({error}); remove or replace it") from None
     if mode[0] in "IF":
         raise InputError(f"images: {name} has pixels of more than 8 bits ({mode}); convert it to 8")

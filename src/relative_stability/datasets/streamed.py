@@ -13,7 +13,7 @@ from relative_stability.core.errors import InputError, nearest
 from relative_stability.core.randomness import generator
 from relative_stability.datasets import SOURCES, load
 from relative_stability.datasets.archive import ARCHIVES, extracted, names
-from relative_stability.datasets.folder import TEST, TRAIN
+from relative_stability.datasets.folder import TEST, TRAIN, split_of
 from relative_stability.datasets.images import SUFFIXES, is_picture, read_picture
 
 if TYPE_CHECKING:
@@ -123,10 +123,10 @@ def open_images(
 
 def _in_folder(path: Path, top: Path) -> Pictures:
     pictures = sorted(name for name in names(path) if is_picture(name))
-    split = {name.split("/")[0].lower() for name in pictures if "/" in name}
-    tested = next((name for name in TEST if name in split), None)
-    if tested and TRAIN in split:
-        pictures = [name for name in pictures if name.split("/")[0].lower() == tested]
+    splits = {name: split_of(name.split("/")[0]) for name in pictures if "/" in name}
+    tested = next((name for name in TEST if name in splits.values()), None)
+    if tested and TRAIN in splits.values():
+        pictures = [name for name in pictures if splits.get(name) == tested]
     if len(pictures) < 2:
         raise InputError(
             f"images: {path} holds {len(pictures)} pictures ({', '.join(SUFFIXES)}); at least two are needed"

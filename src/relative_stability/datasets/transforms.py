@@ -128,7 +128,14 @@ def filtered(images: np.ndarray, cut: int, keep_low: bool) -> np.ndarray:
 
 def merged(samples: Samples, merge_labels: Groups) -> Samples:
     """Samples whose classes are groups of the former ones."""
-    groups = _groups(merge_labels, samples.class_names)
+    names = samples.class_names
+    groups = _groups(merge_labels, names)
+    counted = isinstance(merge_labels, str) or any(isinstance(label, int) for group in merge_labels for label in group)
+    if counted and all(map(str.isdecimal, names)) and list(names) != sorted(names, key=int):
+        raise InputError(
+            f"merge_labels counts classes in their order, which is {', '.join(names[:4])}, …; give them by name, in "
+            "quotation marks, or pad the names with zeros"
+        )
     group_of = np.empty(len(samples.class_names), np.int64)
     for number, group in enumerate(groups):
         group_of[group] = number

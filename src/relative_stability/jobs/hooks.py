@@ -6,22 +6,29 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
+from relative_stability.core.store import write_text
 from relative_stability.jobs.shared_process import FOLDER, Packs
+from relative_stability.jobs.slurm import cancel_left_over
 from relative_stability.jobs.stages import ANEW
 from relative_stability.jobs.status import failures
 from relative_stability.plan.grid import Grid
 from relative_stability.plan.marks import is_made
 from relative_stability.plan.runs import RESULTS
 
+LOCKS, OWNER = Path(".snakemake/locks"), Path(".snakemake/relative-stability.owner")
 # Of the table of claims: how a quantity begins, and what it is here.
 NUMBERS = {"R at init": "before", "R after training": "after", "exponent of R in P": "power"}
 
 
-def begin(packs: Packs, inputs: Iterable[str | Path], anew: bool) -> None:
+def begin(packs: Packs, inputs: Iterable[str | Path], anew: bool, on_slurm: bool = False) -> None:
     """inputs: of all jobs that are to run; anew: whether those that train and measure are to do so again."""
+    write_text(OWNER, f"{os.uname().nodename} {os.getpid()}")
+    if on_slurm and (said := cancel_left_over(str(Path.cwd()))):
+        print(said, file=sys.stderr)
     for log in Path(RESULTS, "logs").rglob("*.log"):
         if log.stat().st_size == 0:  # Snakemake leaves one of a job that does not start: those to come are told from it
             log.unlink()
@@ -30,6 +37,19 @@ def begin(packs: Packs, inputs: Iterable[str | Path], anew: bool) -> None:
     set_right(inputs)
     if anew:
         os.environ[ANEW] = str(time.time())  # jobs take it over, on a cluster too
+
+
+def unlock() -> str:
+    """Take Snakemake's lock from a process of this machine that is gone, and say so; "" where there is nothing to take.
+
+    Whose it is stands in a file of ours, as Snakemake does not write that down.
+    """
+    with suppress(OSError, ValueError):
+        host, process = OWNER.read_text(encoding="utf-8").split()
+        if host == os.uname().nodename and any(LOCKS.iterdir()) and not Path(f"/proc/{int(process)}").exists():
+            shutil.rmtree(LOCKS)
+            return f"This folder was locked by snakemake's process {process}, which was killed: its lock is taken."
+    return ""
 
 
 def set_right(files: Iterable[str | Path]) -> None:
@@ -67,6 +87,7 @@ def findings(grid: Grid) -> list[str]:
 def end(packs: Packs, since: float) -> None:
     """since: when snakemake started, in seconds of the epoch."""
     shutil.rmtree(FOLDER, ignore_errors=True)
+    OWNER.unlink(missing_ok=True)
     packs.mark_unstarted()
     failed = failures(packs.grid, since)
     if failed:

@@ -1,7 +1,9 @@
-"""What the SLURM profile finds out about a cluster."""
+"""What is found out about a SLURM cluster, and about jobs of ours that are in its queue."""
 
 import shutil
+import subprocess
 import sys
+import time
 from functools import cache
 
 from relative_stability.jobs.slurm_patches import answers
@@ -20,3 +22,31 @@ def status_command() -> str:
         chosen, reason = "sacct", "this cluster keeps accounts"
     print(f"SLURM jobs are polled with {chosen}, as {reason}.", file=sys.stderr)
     return chosen
+
+
+def cancel_left_over(folder: str, patience: float = 60) -> str:
+    """Cancel jobs that an earlier snakemake of a folder has left in the queue, and say so; "" where there are none.
+
+    Snakemake lets one process at a time into a folder, so whatever submitted them is gone, and would be submitted
+    beside itself. Trainings save where they are before they leave, and their next jobs go on from there.
+    """
+    jobs = _jobs_of(folder)
+    if not jobs:
+        return ""
+    subprocess.run(["scancel", *jobs], capture_output=True, timeout=60, check=False)
+    end = time.monotonic() + patience
+    while _jobs_of(folder) and time.monotonic() < end:
+        time.sleep(1)
+    count = f"{len(jobs)} jobs" if len(jobs) > 1 else "1 job"
+    return f"{count} of an earlier snakemake, which was killed, cancelled: {', '.join(jobs)}; they go on as new ones"
+
+
+def _jobs_of(folder: str) -> list[str]:
+    """Numbers of jobs in the queue that Snakemake has submitted from a folder; none where SLURM does not answer."""
+    command = ["squeue", "--me", "--noheader", "--format=%A|%Z|%k"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    found = [line.split("|") for line in said.splitlines() if line.count("|") >= 2]
+    return [number for number, where, comment, *_ in found if where == folder and comment.startswith("rule_")]

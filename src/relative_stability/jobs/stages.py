@@ -4,12 +4,11 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from relative_stability.core.errors import InputError
+from relative_stability.core.errors import InputError, UnavailableError
 from relative_stability.core.logs import log
 from relative_stability.core.provenance import hardware, software
 from relative_stability.core.store import as_json, expect, write_dataset, write_text
@@ -128,7 +127,7 @@ def measure(
     started, where = time.monotonic(), _device(device, threads)
     records = open_dataset(curves, remade_by="train")
     run = digest_of(request["run"])
-    expect(curves, records.attrs, run, remade_by="train")
+    expect(curves, records.attrs, run, remade_by="train", lacks={"seed", "diverged_epoch"} - set(records.variables))
     tensors, made = read_tensors(weights, remade_by="train")
     expect(weights, made, run, remade_by="train")
     data = open_prepared(dataset, digest_of(request["run"]["dataset"]))
@@ -149,13 +148,17 @@ def _taken(paths: Sequence[str], digest: str) -> bool:
 
 
 def whole(path: Path, digest: str) -> bool:
-    """Whether a result is there, complete and of this digest."""
+    """Whether a result is there, complete and of this digest. Raises UnavailableError where that cannot be told now."""
     from relative_stability.core.store import open_dataset, tensor_attributes
 
-    with suppress(InputError):
+    try:
         if path.is_file():
             made = tensor_attributes(path) if path.suffix == ".safetensors" else open_dataset(path).attrs
             return made.get("digest") == digest
+    except UnavailableError:
+        raise
+    except InputError:
+        pass
     return False
 
 
@@ -177,7 +180,12 @@ def collect(request: Request, runs: Sequence[Mapping[str, Any]], mark: str, out:
 
     def read(run: Mapping[str, Any]) -> Any:
         measured = {name: checked(made, "measure") for name, made in run["stability"].items()}
-        part = collect.run_dataset(run, measured, checked(run["curves"], "train"))
+        curves = checked(run["curves"], "train")
+        try:
+            part = collect.run_dataset(run, measured, curves)
+        except KeyError as error:  # the right digest, and other content
+            files = ", ".join(made[0] for made in (run["curves"], *run["stability"].values()))
+            raise InputError(f"{files}: {error} is in none of them; delete them and run snakemake again") from error
         kinds[run["place"]] = collect.kind(part)
         return part
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from relative_stability.core.errors import InputError
+from relative_stability.core.logs import FINISHED, STOPPED_BY
 from relative_stability.core.store import open_dataset
 from relative_stability.plan.grid import Grid
 from relative_stability.plan.outputs import Sweep
@@ -57,7 +59,9 @@ def state(run: Run, measurements: list[Measurement]) -> State:
         if log.stat().st_size == 0:
             return State("failed", UNSTARTED, str(log))
         if (error := last_error(log)) is not None:
-            return State("failed", error, str(log))
+            return State("missing" if error.startswith(f"{STOPPED_BY} ") else "failed", error, str(log))
+        if _tail(log)[-1].endswith(f" {FINISHED}"):
+            return State("missing")  # its result has gone since
         age = time.time() - log.stat().st_mtime
         return State("running") if age < (DEAD if job is run else STALE) else State("failed", KILLED, str(log))
     return _ended(run)
@@ -69,7 +73,10 @@ def _there(job: Run | Measurement) -> bool:
 
 def _ended(run: Run) -> State:
     """Of a run that is done: whether its seeds are of use."""
-    curves = open_dataset(run.curves, remade_by="train", only=("seed", "diverged_epoch", "collapsed"))
+    try:
+        curves = open_dataset(run.curves, remade_by="train", only=("seed", "diverged_epoch", "collapsed"))
+    except (InputError, KeyError) as error:  # one damaged file is no reason to say nothing of the others
+        return State("failed", str(error), run.log)
     seeds = curves["seed"].values
     for word, gone in (
         ("diverged", np.isfinite(curves["diverged_epoch"].values)),
@@ -141,10 +148,7 @@ def last_error(log: Path) -> str | None:
 
     Of an error with a traceback it is the last line.
     """
-    with log.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _TAIL))
-        lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    lines = _tail(log)
     found = ((number, _RECORD.match(line)) for number, line in enumerate(lines))
     records = [(number, match) for number, match in found if match]
     if not records:
@@ -154,6 +158,14 @@ def last_error(log: Path) -> str | None:
         return None
     traceback = [line for line in lines[number + 1 :] if not _RECORD.match(line)]
     return traceback[-1].strip() if traceback else match[2]
+
+
+def _tail(log: Path) -> list[str]:
+    """The last lines of a log that have words."""
+    with log.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _TAIL))
+        return [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
 
 
 def recent(folder: Path, since: float) -> list[Path]:

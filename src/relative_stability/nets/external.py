@@ -1,9 +1,11 @@
 """Nets from elsewhere: torchvision, timm, one's own module, or a program in a file."""
 
 import ast
+import logging
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -244,12 +246,23 @@ def _parsed(module: str, call: str) -> tuple[str, list[Any], dict[str, Any]]:
     raise InputError(f"net '{module}:{call}' is refused: a name is needed, or a call with plain values: build(width=2)")
 
 
+@contextmanager
+def _silent(logger: str) -> Iterator[None]:
+    named = logging.getLogger(logger)
+    before, named.disabled = named.disabled, True
+    try:
+        yield
+    finally:
+        named.disabled = before
+
+
 def _from_file(path: Path) -> nn.Module:
     if not path.is_file():
         raise InputError(f"net {path} does not exist")
     try:
         if path.suffix == ".pt2":
-            return torch.export.load(path).module()
+            with _silent("torch.export"):  # which logs what it raises
+                return torch.export.load(path).module()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*torch.jit")  # which is deprecated as a whole
             found: nn.Module = torch.jit.load(str(path), map_location="cpu")

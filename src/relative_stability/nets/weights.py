@@ -94,7 +94,11 @@ def _unpickled(path: Path) -> Any:
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         if "TorchScript" in str(error):
             raise InputError(f"weights {path} are a TorchScript program; give it as the net itself") from None
-        raise InputError(f"weights {path} cannot be read ({str(error).splitlines()[0]}); is the file whole?") from None
+        raise InputError(f"weights {path} cannot be read ({_reason(error)}); is the file whole?") from None
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def load_weights(net: "nn.Module", path: str | Path, new_head: bool = False) -> Loaded:

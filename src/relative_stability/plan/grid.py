@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,9 @@ class Grid:
             in_use[stage_of(run.request)].append(path)
         in_use["measure"] = list({m.path for m in measurements})
         in_use["collect"] = [sweep.path for sweep in self.sweeps]
+        for path in chain.from_iterable(in_use.values()):
+            if os.path.lexists(path) and not Path(path).is_file():
+                raise InputError(f"{path} is no file, and stands where a result belongs: remove it")
         return [*self.warnings, *notices(in_use)]
 
     def find(self, digest: str) -> Any:
@@ -207,7 +210,10 @@ def _sweep(
     stability = schema.check(
         merged(config["stability"], entry["stability"]), schema.part("stability"), f"{where}.stability"
     )
-    seeds, given = seed_ranges(entry["seeds"]), entry["training"] == GIVEN
+    try:
+        seeds, given = seed_ranges(entry["seeds"]), entry["training"] == GIVEN
+    except InputError as error:
+        raise InputError(f"{where}.{error}") from None
     warnings += [f"{where}: {sentence}" for sentence in (() if given else checks.check_seeds(entry["seeds"]))]
     measurements, flows = [], set()
     for dataset, net in product(entry["datasets"], entry["nets"]):

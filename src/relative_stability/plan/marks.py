@@ -34,7 +34,7 @@ def making(mark: str) -> Iterator[None]:
 
 def is_made(mark: str) -> bool:
     """Whether a result was made for the request of its mark."""
-    return Path(mark).is_file() and Path(mark).read_text(encoding="utf-8").startswith(MADE)
+    return Path(mark).is_file() and Path(mark).read_bytes().startswith(MADE.encode())
 
 
 def digest_in(mark: str) -> str:

@@ -22,20 +22,26 @@ def statistics_rule(net: Callable[..., Any], batch_norm: BatchNorm) -> BatchNorm
     separately (the later code of Petrini et al. 2021); "clean" those of each clean batch, kept for its
     deformed and noisy versions. "auto" is "batch" for a net whose running values were never updated, which is a net
     at initialisation, or that keeps none; else "running". Raises InputError for an unknown rule, and for "batch" and
-    "clean" where the layers cannot be reached: in scripted nets, and in callables that are no modules.
+    "clean" where the layers cannot be reached: in scripted nets, and in callables that are no modules; for "clean" in
+    compiled nets too, which heed no hooks that come later.
     """
     if batch_norm not in BATCH_NORMS:
         raise InputError(f"batch_norm {batch_norm!r} is unknown; {nearest(batch_norm, BATCH_NORMS)}")
     if batch_norm in ("batch", "clean"):
         scripted = isinstance(net, nn.Module) and any(isinstance(m, torch.jit.ScriptModule) for m in net.modules())
-        if scripted or not isinstance(net, nn.Module):
-            what = "is scripted" if scripted else "is no torch.nn.Module"
+        compiled = batch_norm == "clean" and isinstance(net, nn.Module) and any(map(_compiled, net.modules()))
+        if scripted or compiled or not isinstance(net, nn.Module):
+            what = "is scripted" if scripted else "is compiled" if compiled else "is no torch.nn.Module"
             raise InputError(f"batch_norm = {batch_norm!r} cannot be used: the net {what}; use auto or running")
         return batch_norm
     layers = _batch_norms(net)
     if batch_norm == "running" or not layers:
         return "running"
     return "running" if any(map(_updated, layers)) else "batch"
+
+
+def _compiled(module: nn.Module) -> bool:
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def _updated(layer: Any) -> bool:

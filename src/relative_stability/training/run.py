@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from relative_stability.core.errors import Stopped
+from relative_stability.core.errors import InputError, Stopped
 from relative_stability.core.logs import log
 from relative_stability.core.randomness import seeded_globally
 from relative_stability.datasets.base import below
@@ -251,5 +251,11 @@ def load_net(
 ) -> torch.nn.Module:
     """The net of a run, for the seed at position `index`. state: init, best, last, or that of `snapshot_state`."""
     model = make_net(request["net"], data, request["training"]["loss"], seed=0)
-    model.load_state_dict(decompress(weights, state, index))
+    try:
+        model.load_state_dict(decompress(weights, state, index))
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"the weights of a run do not fit its net, in state {state!r} ({reason}); delete them"
+        ) from None
     return model.to(device)
