@@ -80,7 +80,7 @@ def test_twins_show_images_of_different_classes_whatever_their_pixels(tmp_path):
 
 SOURCES = {
     "twins": ["digits.nc", "run.nc", "run.safetensors"], "diffeomorphisms": ["digits.nc"], "depth": ["inside.nc"], "dynamics": ["inside.nc"],
-    "neurons": ["curves.nc"], "boundary": ["curves.nc"], "families": ["sweep.nc", "moved.nc"], "claims": ["inside.nc", "moved.nc"],
+    "neurons": ["curves.nc"], "boundary": ["curves.nc"], "families": ["sweep.nc", "moved.nc"], "explaining": ["sweep.nc", "moved.nc"], "claims": ["inside.nc", "moved.nc"],
     "compression": ["flows.nc"], "linear_error": ["flows.nc"], "linear_stability": ["flows.nc"],
 }  # fmt: skip
 

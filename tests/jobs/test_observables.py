@@ -7,15 +7,20 @@ from safetensors.torch import save_file
 
 import relative_stability as rs
 from relative_stability import datasets
+from relative_stability.analysis.claims.diffeomorphisms import check_all
+from relative_stability.analysis.explaining import explanations
 from relative_stability.datasets.prepared import open_prepared, write_prepared
+from relative_stability.figures import explaining
 from relative_stability.jobs import observables
+from relative_stability.representations.alignment import alignment
+from relative_stability.representations.gram import layer_grams
 from relative_stability.training.run import train_run
 from tests.sweeps import collected
 from tests.training.small import OPTIONS
 
 CPU = torch.device("cpu")
 STABILITY = {
-    "perturbation": "diffeomorphism", "cut": [3], "displacement": [0.6], "images": 20, "draws": 1, "estimator": "mean",
+    "perturbation": "diffeomorphism", "cut": [3], "displacement": [0.6], "images": 60, "draws": 1, "estimator": "mean",
     "trained_weights": "best", "batch_norm": "auto", "seed": 0, "layers": "blocks",
 }  # fmt: skip
 
@@ -81,3 +86,45 @@ def test_a_collapsed_seed_leaves_no_number_in_any_observable(data):
         assert np.isnan(sweep[name].isel(snapshot=slice(1, None))).all(), name
         assert np.isfinite(sweep[name].isel(snapshot=0)).all(), name
     assert np.isnan(sweep.test_error.sel(state="trained")).all()
+
+
+def test_dimension_and_alignment_of_layers_stand_in_the_sweep_and_explain_or_not(data):
+    cells = []
+    for net, P in (("fc", 16), ("fc", 64), ("cnn", 16), ("cnn", 64), ("lenet", 16), ("lenet", 64)):
+        request = {**run({"architecture": net, **({"width": 16, "depth": 1} if net == "fc" else {})}), "P": P}
+        curves, weights, _ = train_run(request, data, range(2), CPU)
+        attributes = {"trained_weights": "best", "perturbation": "diffeomorphism"}
+        measured = {
+            name: measure(request, data, name, curves, weights).assign_attrs(attributes)
+            for name in ("output", "dimension", "alignment")
+        }
+        labels = {"dataset": "digits", "net": net, "architecture": net, "pretrained": False, "P": P}
+        cells.append((labels, measured, curves))
+    sweep = collected(cells).assign_attrs(sweep="default")
+    assert sweep.intrinsic_dimension.dims == ("dataset", "net", "P", "seed", "state", "layer")
+    assert sweep.layer_name.sel(net="fc").values[0] == "0" and (sweep.alignment.max() <= 1).item()
+    low, high = (sweep.intrinsic_dimension_interval.sel(bound=end) for end in ("lower", "upper"))
+    there = sweep.intrinsic_dimension.notnull()
+    assert ((low < sweep.intrinsic_dimension) & (sweep.intrinsic_dimension < high)).values[there.values].all()
+    one = sweep.sel(dataset="digits", net="cnn", P=64, seed=1)
+    net = observables.load_net({**run({"architecture": "cnn"}), "P": 64}, data, weights_of(cells, data), "best", 1, CPU)
+    images = data.test_subset(60, 0)
+    grams = layer_grams(net, data.seen(images, CPU), "blocks", "running")
+    expected = [alignment(gram, data.labels[images].long(), 10) for gram in grams.values()]
+    np.testing.assert_allclose(one.alignment.sel(state="trained").values[: len(expected)], expected, rtol=1e-6)
+    found = explanations([sweep])
+    assert found["intrinsic dimension of the output"].dims == ("dataset", "net", "P", "seed")
+    last = sweep.intrinsic_dimension.sel(state="trained", net="fc").dropna("layer", how="all").isel(layer=-1)
+    np.testing.assert_array_equal(found["intrinsic dimension of the output"].sel(net="fc"), last)
+    rows = [row for row in check_all([sweep]) if row.claim.startswith("8.")]
+    assert len(rows) == 7 and {row.verdict for row in rows} == {"open"}
+    drawn = explaining.numbers([sweep])
+    for row in rows:
+        name = row.quantity.removeprefix("rank correlation with ").partition(", nets at")[0]
+        value = drawn.correlation.sel(dataset="digits", quantity=name, over="nets at the largest P", of="value").item()
+        assert value == row.value or (np.isnan(value) and np.isnan(row.value))
+
+
+def weights_of(cells, data):
+    """Those of cnn at P = 64, trained again."""
+    return train_run({**run({"architecture": "cnn"}), "P": 64}, data, range(2), CPU).weights

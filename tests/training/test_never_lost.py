@@ -227,7 +227,7 @@ def test_a_disk_that_was_full_before_is_one_sentence(forkers, data, tmp_path, ti
 def test_an_unwritable_folder_is_one_sentence(forkers, data, tmp_path):
     (tmp_path / "side").write_text("a file where a folder should be")
     sentence = refused(forkers[0], order(tmp_path, data))
-    assert "lock cannot be written (" in sentence and "make the folder writable" in sentence
+    assert "lock cannot be written (a file stands where a folder belongs: remove it)" in sentence
 
 
 def test_no_memory_is_one_sentence(forkers, data, tmp_path):

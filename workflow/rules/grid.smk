@@ -1,4 +1,5 @@
 # What the config asks for, and how this start of snakemake goes about it.
+import shlex
 import sys
 import time
 
@@ -11,6 +12,9 @@ from relative_stability.plan.config import Schema
 from relative_stability.plan.grid import read_grid
 from relative_stability.plan.marks import Asked, is_made
 
+# Snakemake puts it into the commands of scripts as it is, and a path may have spaces.
+if " " in sys.executable:
+    sys.executable = shlex.quote(sys.executable)
 try:
     schema = Schema(f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
     given = workflow.config_settings

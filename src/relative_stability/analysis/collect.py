@@ -1,7 +1,7 @@
 """Runs put together into a sweep: each comes as a dataset of its nets, and all are combined by their labels."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +30,7 @@ SHARED = {
 }
 Measured = Mapping[str, xr.Dataset]
 Variables = dict[str, xr.Variable]
+REPRESENTED = ("dimension", "alignment", "information")  # observables of layers to which nothing is done
 SCORES = ("test_error", "train_loss")
 FLOW_SCORES = (*SCORES, "compression", "neuron_compression", "output_scale")
 
@@ -49,7 +50,7 @@ def run_dataset(labels: Mapping[str, Any], measured: Mapping[str, xr.Dataset], c
     sizes = {dim: size for variable in made.values() for dim, size in variable.sizes.items()}
     # Nets and datasets of other sizes are padded, which takes numbered neurons and features.
     made |= {dim: xr.Variable(dim, np.arange(sizes[dim])) for dim in ("neuron", "feature") if dim in sizes}
-    made |= {name: xr.Variable(name, made[name].values) for name in ("state", "bound") if name in made}
+    made |= {name: xr.Variable(name, made[name].values) for name in ("state", "bound", "decimation") if name in made}
     made |= {
         "architecture": labelled((), labels["architecture"], "architecture of each net", ""),
         "pretrained": labelled((), labels["pretrained"], "whether a net starts from given weights", ""),
@@ -85,10 +86,8 @@ def _trained(measured: Measured, curves: xr.Dataset) -> Variables:
         words = {"long_name": f"{name.replace('train_', 'training ').replace('_', ' ')} at the recorded epochs"}
         found[curve] = _relabelled(raw[name], {"epoch": "record"}, **words)
     if "depth" in measured:
-        names = measured["depth"]["layer"].values
-        found |= _renamed(_without(measured["depth"], collapsed, "state"), "depth", "each layer")
-        found["layer"] = labelled(("layer",), np.arange(len(names)), "position of the layer in the order of execution")
-        found["layer_name"] = labelled(("layer",), names, "name of each layer", "")
+        found |= _renamed(_without(measured["depth"], collapsed, "state"), "depth", "each layer") | _layers(measured)
+    found |= _represented(measured, lambda part: _without(part, collapsed, "state"))
     if "dynamics" in measured:
         dynamics = _without(measured["dynamics"], collapsed, "snapshot")
         found |= _renamed(dynamics, "dynamics", "the output at each snapshot")
@@ -118,7 +117,23 @@ def _flow(measured: Measured, curves: xr.Dataset) -> Variables:
         )
     if "dynamics" in measured:
         found |= _renamed(measured["dynamics"].variables, "dynamics", "the output at each recorded time")
-    return found
+    return found | _represented(measured, lambda part: part.variables)
+
+
+def _layers(measured: Measured) -> Variables:
+    """Layers by their position, with names beside them."""
+    names = next(measured[name]["layer"].values for name in ("depth", *REPRESENTED) if name in measured)
+    return {
+        "layer": labelled(("layer",), np.arange(len(names)), "position of the layer in the order of execution"),
+        "layer_name": labelled(("layer",), names, "name of each layer", ""),
+    }
+
+
+def _represented(measured: Measured, kept: Callable[[xr.Dataset], Mapping[Any, xr.Variable]]) -> Variables:
+    """What was measured of representations."""
+    there = [measured[name] for name in REPRESENTED if name in measured]
+    found = {str(name): item for part in there for name, item in kept(part).items() if name != "layer"}
+    return (found | _layers(measured)) if there else {}
 
 
 def _without(measured: xr.Dataset, collapsed: xr.Variable, states: str) -> Variables:
@@ -256,7 +271,7 @@ def _in_common(array: xr.DataArray, axes: Sequence[str], fill: Any) -> xr.DataAr
 
 
 def _conflict(name: Any, one: np.ndarray, other: np.ndarray) -> InputError:
-    values = [np.ravel(found).tolist() for found in (one, other)]
+    values = [np.array2string(np.ravel(found), threshold=6, edgeitems=3, separator=", ") for found in (one, other)]
     return InputError(
         f"{name} is {values[0]} in one run of the sweep and {values[1]} in another: their files do not belong together"
     )

@@ -124,7 +124,7 @@ def _of_points(statistic: Callable[[Array, Array], float], x: Array, y: Array) -
     def found(values: Array) -> float:
         present = _usable(values).all(0)
         a, b = np.log(values[:, present])
-        if len(a) < 3 or a.std() == 0 or b.std() == 0:
+        if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
             return float("nan")
         return statistic(a, b)
 

@@ -31,6 +31,7 @@ KINDS = {
     "dynamics": "sweep",
     "error_vs_P": "sweep",
     "error_vs_R": "sweep",
+    "explaining": "sweeps",
     "families": "sweeps",
     "linear_error": "sweep",
     "linear_stability": "sweep",
@@ -42,7 +43,7 @@ KINDS = {
 MODULES = {"claims": "claims_table"}  # of kinds that are not called after theirs
 RULES = {"dataset": ["prepare"], "run": ["train"], "net": ["prepare", "train", "train"]}  # that make these, or: collect
 CODE = ("training/gradient_flow/linear_model", "analysis/statistics", "analysis/sweep")  # is in all figures
-CODE_OF = {"claims": ("analysis/claims",)}  # and in some
+CODE_OF = {"claims": ("analysis/claims", "analysis/explaining"), "explaining": ("analysis/explaining",)}  # and in some
 AT_LARGEST_P = ("depth", "dynamics", "stability_vs_displacement")  # kinds that show the runs of that size alone
 ANIMATED = ("neurons",)  # kinds that have a third function, `animate`, from those numbers to a film
 

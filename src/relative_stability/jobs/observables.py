@@ -2,7 +2,8 @@
 
 - output: D, G, R of the output, at initialisation and after training;
 - depth: the same for every layer;
-- dynamics: the same for the output, at the log-spaced snapshots that training kept.
+- dynamics: the same for the output, at the log-spaced snapshots that training kept;
+- dimension, alignment, information: of every layer, what others have asked of representations, before and after.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,12 @@ from relative_stability.core.store import labelled
 from relative_stability.datasets.prepared import Prepared
 from relative_stability.perturbations import DISPLACING
 from relative_stability.perturbations.base import probes
+from relative_stability.representations.alignment import alignment
+from relative_stability.representations.dimension import intrinsic_dimension
+from relative_stability.representations.gram import layer_activations, layer_grams
+from relative_stability.representations.information import information
+from relative_stability.representations.tangent_kernel import tangent_kernel
+from relative_stability.stability.activations import OUTPUT
 from relative_stability.stability.measure import build_families, stability_dataset
 from relative_stability.training.compact import decompress
 from relative_stability.training.given import given_net, has_start
@@ -30,7 +37,7 @@ from relative_stability.training.run import Weights, load_net
 KEPT = 2**20  # numbers that the images may have for their perturbations to be kept
 LARGEST = 2**24  # numbers in a batch of images
 # Options that joined later, and are not in a request where they have these values.
-LATER = {"noise_matching": "auto", "interpolation": "bilinear", "modes": "disc"}
+LATER = {"noise_matching": "auto", "interpolation": "bilinear", "modes": "disc", "kernel_images": 100, "bin_size": 0.1}
 Index = tuple[int, ...]  # of a net: the position of its seed, perhaps that of its alpha
 
 
@@ -76,6 +83,64 @@ def dynamics(run: "_Run") -> xr.Dataset:
     return run.over(run.snapshots, run.moments, run.stability)
 
 
+def dimension(run: "_Run") -> xr.Dataset:
+    """Intrinsic dimension of every layer's representation of the images, with dimensions (seed, state, layer)."""
+
+    def of(grams: Mapping[str, Tensor]) -> xr.Dataset:
+        found = np.array([intrinsic_dimension(gram) for gram in grams.values()])
+        words = "intrinsic dimension of the representation"
+        return xr.Dataset(
+            {
+                "intrinsic_dimension": labelled(("layer",), found[:, 0], words),
+                "intrinsic_dimension_interval": labelled(
+                    ("bound", "layer"), found[:, 1:3].T, f"95 % interval of the {words}"
+                ),
+                "intrinsic_dimension_decimated": labelled(
+                    ("decimation", "layer"), found[:, 3:].T, f"{words}, of every second and fourth image"
+                ),
+            },
+            {"bound": ["lower", "upper"], "decimation": [2, 4]},
+        )
+
+    return run.over(run.states, run.state_axis, lambda index, cell: run.represented(index, cell, of))
+
+
+def aligned(run: "_Run") -> xr.Dataset:
+    """Alignment of every layer's representation with the labels (seed, state, layer), and of the tangent kernel."""
+
+    def of(grams: Mapping[str, Tensor]) -> xr.Dataset:
+        values = [alignment(gram, run.classes, run.data.classes) for gram in grams.values()]
+        return xr.Dataset(
+            {"alignment": labelled(("layer",), values, "alignment of the representation with the labels")}
+        )
+
+    def both(index: Index, cell: Cell) -> xr.Dataset:
+        found, few = run.represented(index, cell, of), run.images[: run.settings["kernel_images"]]
+        value = np.nan
+        if cell.there:
+            kernel = tangent_kernel(run.load(index, cell.weights), few, run.rule(cell))
+            value = alignment(kernel, run.classes[: len(few)], run.data.classes)
+        return found.assign(kernel_alignment=labelled((), value, "alignment of the tangent kernel with the labels"))
+
+    return run.over(run.states, run.state_axis, both)
+
+
+def information_of(run: "_Run") -> xr.Dataset:
+    """I(T; X) and I(T; Y) of every layer by binning, with dimensions (seed, state, layer)."""
+
+    def of(held: Mapping[str, Tensor]) -> xr.Dataset:
+        labels, size = run.classes.numpy(), run.settings["bin_size"]
+        found = np.array([information(values.numpy(), labels, size) for values in held.values()])
+        return xr.Dataset(
+            {
+                "information_X": labelled(("layer",), found[:, 0], "information on the input, by binning", "bit"),
+                "information_Y": labelled(("layer",), found[:, 1], "information on the label, by binning", "bit"),
+            }
+        )
+
+    return run.over(run.states, run.state_axis, lambda index, cell: run.represented(index, cell, of, activations=True))
+
+
 class _Run:
     """The nets of a run, measured one by one on the same images."""
 
@@ -88,16 +153,21 @@ class _Run:
         self.settings = {**LATER, **request["stability"]}
         self.data, self.curves, self.weights, self.device = data, curves, weights, device
         settings = self.settings
-        self.images = self.seen(data.test_subset(settings["images"], settings["seed"]))
-        self.families = build_families(
-            settings["perturbation"],
-            settings.get("cut", ()),
-            data.uninformative,
-            settings["interpolation"],
-            settings["modes"],
-        )
+        chosen = data.test_subset(settings["images"], settings["seed"])
+        self.images, self.classes = self.seen(chosen), data.labels[chosen].long()
         displacing = settings["perturbation"] in DISPLACING
-        self.magnitudes = settings["displacement" if displacing else "magnitude"]
+        self.magnitudes: Any = settings.get("displacement" if displacing else "magnitude")
+        self.families = (
+            []
+            if self.magnitudes is None
+            else build_families(
+                settings["perturbation"],
+                settings.get("cut", ()),
+                data.uninformative,
+                settings["interpolation"],
+                settings["modes"],
+            )
+        )
         # All nets meet the same perturbations, which take longer to draw than small nets to run.
         self.probes = lru_cache(maxsize=32)(probes) if self.images.numel() <= KEPT else probes
         self.last = xr.Dataset()
@@ -164,18 +234,13 @@ class _Run:
         """D, G, R of one net, or NaN where there is none."""
         if not cell.there:
             return xr.full_like(self.last, np.nan)
-        rule: Any = self.settings["batch_norm"]
-        # From the statistics alone the state would have to be guessed; here it is known. Early snapshots have running
-        # values that hardly left those of initialisation: one rule for all of them, or its change would look like R's.
-        by_batch = (cell.fresh or self.observable == "dynamics") and self.run["net"].get("pretrained") is None
-        rule = ("batch" if by_batch else "running") if rule == "auto" else rule
         self.last = stability_dataset(
             self._net(index, cell, whole=layers is None),
             self.images,
             self.families,
             self.magnitudes,
             layers=layers,
-            batch_norm=rule,
+            batch_norm=self.rule(cell),
             estimator=self.settings["estimator"],
             noise_matching=self.settings["noise_matching"],
             draws=self.settings["draws"],
@@ -185,6 +250,29 @@ class _Run:
         )
         log.info("net at position %s, %s: R %s", index, cell.label, np.round(self.last["R"].values, 3).tolist())
         return self.last
+
+    def rule(self, cell: Cell) -> Any:
+        """Which statistics its batch normalisation is measured with."""
+        # From the statistics alone the state would have to be guessed; here it is known. Early snapshots have running
+        # values that hardly left those of initialisation: one rule for all of them, or its change would look like R's.
+        by_batch = (cell.fresh or self.observable == "dynamics") and self.run["net"].get("pretrained") is None
+        rule = self.settings["batch_norm"]
+        return ("batch" if by_batch else "running") if rule == "auto" else rule
+
+    def represented(
+        self,
+        index: Index,
+        cell: Cell,
+        of: Callable[[Mapping[str, Tensor]], xr.Dataset],
+        activations: bool = False,
+    ) -> xr.Dataset:
+        """What follows from the Gram matrices of the layers, or from their activations; NaN where there is no net."""
+        if cell.there:
+            read = layer_activations if activations else layer_grams
+            found = read(self.load(index, cell.weights), self.images, self.settings["layers"], self.rule(cell))
+            self.last = of(found).assign_coords(layer=labelled(("layer",), [n or OUTPUT for n in found], "layer", ""))
+            return self.last
+        return xr.full_like(self.last, np.nan)
 
     def hidden_layer(self, index: Index, cell: Cell) -> xr.Dataset:
         """First-layer weights of a net with one hidden layer, and their compression."""
@@ -278,6 +366,11 @@ class _Given(_Run):
         start = Cell("init", "init", fresh=True, there=has_start(self.run["net"]))
         return [start, Cell("trained", "last", fresh=False)]
 
+    def represented(self, index: Index, cell: Cell, *arguments: Any, **others: Any) -> xr.Dataset:
+        if not cell.there:
+            super().represented(index, self.states(index)[1], *arguments, **others)
+        return super().represented(index, cell, *arguments, **others)
+
     def stability(self, index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> xr.Dataset:
         if not cell.there:  # what is not there has the shape of what is
             super().stability(index, self.states(index)[1], layers)
@@ -313,4 +406,7 @@ OBSERVABLES: dict[str, Callable[[_Run], xr.Dataset]] = {
     "output": output,
     "depth": depth,
     "dynamics": dynamics,
+    "dimension": dimension,
+    "alignment": aligned,
+    "information": information_of,
 }

@@ -39,9 +39,17 @@ SAFETY, LEAST = 2.0, 10  # minutes
 MEMORY_SAFETY, IMPORTS = 1.5, 700.0  # MB
 GPU, LAUNCH, CUDA = 90.0, 1e-4, 3000.0  # times, seconds, MB of a process that uses one
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # torch is not asked, as that takes seconds
+HELD = 2**27  # numbers of a Jacobian that is held as a whole, see `representations.tangent_kernel`
 COPIES = 8  # of the weights: values, gradient, two moments, init, best, last, and one on the way to disk
 FLOW, FLOW_LEAST = 1.5, 0.7  # seconds
-FORWARD = {"output": 1.0, "dynamics": 1.0, "depth": 3.5}  # time of a measurement over that of its forward passes
+FORWARD = {
+    "output": 1.0,
+    "dynamics": 1.0,
+    "depth": 3.5,
+    "dimension": 2.0,
+    "alignment": 2.0,
+    "information": 2.0,
+}  # time of a measurement over that of its forward passes
 
 
 class Cost(NamedTuple):
@@ -165,13 +173,17 @@ def measuring(measurement: Measurement, device: str) -> JobCost:
     cost, seeds = scaled(run), len(parse_seeds(run.seeds))
     alphas, kept = _states(run)
     nets = 2 if measurement.observable != "dynamics" else 1 + run.training.get("snapshots", 0)
-    sizes = settings.get("displacement") or settings.get("magnitude") or [1]
+    sizes = settings.get("displacement") or settings.get("magnitude") or []
     passes = 1 + 3 * len(settings.get("cut", [3])) * len(sizes) * settings.get("draws", 1)
     time = FORWARD[measurement.observable] * cost.evaluation / (1 if device == "cpu" else GPU)
     images = settings["images"]
+    if measurement.observable == "alignment":  # with a gradient for each image and class, followed where they are many
+        few, numbers = settings.get("kernel_images", 100), cost.parameters * 1e6
+        gradients = few * run.dataset.facts.classes
+        passes += 3 * gradients * (1 if gradients * numbers < HELD else few) / images
     nets *= alphas
     weights = 4 * cost.parameters * (2 * seeds * kept + 4)
-    activations = cost.memory * (512 if measurement.observable == "depth" else 128)
+    activations = cost.memory * (128 if measurement.observable in ("output", "dynamics") else 512)
     return JobCost(
         START + seeds * nets * images * passes * time, _process(device) + 3 * _data(run) + weights + activations
     )

@@ -11,7 +11,7 @@ from relative_stability.core.errors import InputError
 from relative_stability.core.store import content_digest
 from relative_stability.datasets import below
 from relative_stability.figures import KINDS
-from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED, PROGRAMS, is_given
+from relative_stability.nets import ARCHITECTURES, FULLY_CONNECTED, PROGRAMS, family, is_given
 from relative_stability.nets.weights import check_weights_file, is_file
 from relative_stability.perturbations import DISPLACING, GEOMETRIC
 from relative_stability.perturbations.ranges import check_magnitudes, useful
@@ -21,13 +21,24 @@ from relative_stability.plan.runs import Dataset, Run
 from relative_stability.training.gradient_flow.linear_model import SMALL
 
 OF_FLOWS = ("boundary", "neurons", "compression", "linear_error", "linear_stability")
+OF_LAYERS = ("depth", "dimension", "alignment", "information")
+FEWEST = 50  # images of which an intrinsic dimension is estimated
 DEFORMED = 5  # pixels of images that can be deformed to some use
 
 
-def check_observables(where: str, observables: Sequence[str], training: Mapping[str, Any]) -> None:
+def check_observables(
+    where: str, observables: Sequence[str], training: Mapping[str, Any], net: str, architecture: str, images: int
+) -> None:
     """Observables that cannot be measured, or compared with nothing."""
     if "output" not in observables:
         raise InputError(f"{where}.observables: output is missing; it is what the others are compared with, so add it")
+    if "dimension" in observables and images < FEWEST:
+        raise InputError(f"{where}.stability.images: {images} are too few for dimension, which takes {FEWEST} or more")
+    if "information" in observables and family(architecture) != FULLY_CONNECTED:
+        raise InputError(
+            f"{where}.observables: information is of fully connected nets, and net {net!r} is none: in its layers "
+            "every image would have bins of its own"
+        )
     if "dynamics" in observables and not training.get("snapshots"):
         raise InputError(
             f"{where}.observables: dynamics needs snapshots of the training; set training.snapshots to 10, say"
@@ -126,7 +137,6 @@ def check_given(
         raise InputError(f"{where}.seeds: one seed is needed with training: none; write 0, or leave seeds out")
     if "dynamics" in observables:
         raise InputError(f"{where}.observables: dynamics follows a training, and there is none; leave it out")
-    check_observables(where, observables, {})
     if data.facts.image_size < DEFORMED:
         raise InputError(f"{where}: net {net!r} takes images, and dataset {data.name!r} has none of {DEFORMED} pixels")
     if (options["mean"] is None) != (options["std"] is None):
@@ -140,8 +150,10 @@ def check_given(
     if Path(architecture).suffix in PROGRAMS and ":" not in architecture:
         if weights is not None:
             raise InputError(f"{named}.weights: {architecture} is a program, which has its weights; leave them out")
-        if "depth" in observables:
-            raise InputError(f"{where}.observables: depth needs layers, and net {net!r} is a program, which shows none")
+        if deep := next((name for name in OF_LAYERS if name in observables), None):
+            raise InputError(
+                f"{where}.observables: {deep} needs layers, and net {net!r} is a program, which shows none"
+            )
         files["architecture"] = architecture
     if weights is not None and is_file(weights):
         try:

@@ -241,9 +241,11 @@ def _sweep(
             checks.check_net(where, data, net, options["architecture"], training)
             said += checks.check_training(where, data, sizes, training)
             checks.check_batches(where, net, options["architecture"], sizes, training)
-            checks.check_observables(where, entry["observables"], training)
             warnings += [f"{where}: {sentence}" for sentence in said]
             net_options |= schema.digested(architecture, known)
+        checks.check_observables(
+            where, entry["observables"], training, net, options["architecture"], stability["images"]
+        )
         warnings += [f"{where}: {sentence}" for sentence in checks.check_stability(where, data, stability)]
         observables = {name: _settings(stability, name, schema, training) for name in entry["observables"]}
         training = training if given else _training(training, schema)
@@ -308,7 +310,11 @@ def _settings(
     idle = {"magnitude" if family in DISPLACING else "displacement"}
     idle |= set() if family == "diffeomorphism" else {"cut", "modes"}
     idle |= set() if family in GEOMETRIC else {"interpolation"}
-    idle |= set() if observable == "depth" else {"layers"}
+    idle |= set() if observable in checks.OF_LAYERS else {"layers"}
+    idle |= set() if observable == "alignment" else {"kernel_images"}
+    idle |= set() if observable == "information" else {"bin_size"}
+    if observable in checks.OF_LAYERS[1:]:  # nothing is perturbed
+        idle |= {"cut", "displacement", "magnitude", "draws", "estimator", "noise_matching", "interpolation", "modes"}
     idle |= {"trained_weights"} if training["optimizer"] in (FLOW, GIVEN) else set()
     digested = schema.digested(stability, schema.part("stability"))
     return {key: value for key, value in digested.items() if key not in idle}

@@ -198,7 +198,7 @@ class Claims(Published):
 
     @cached_property
     def request(self) -> Request:  # type: ignore[override]
-        code = source_digest("analysis/claims", "analysis/statistics", "analysis/sweep")
+        code = source_digest("analysis/claims", "analysis/explaining", "analysis/statistics", "analysis/sweep")
         return {"stage": "claims", "code": code, "sweeps": [sweep.request for sweep in self.sweeps]}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from relative_stability.analysis.claims.linear_model import check_linear
 from relative_stability.analysis.claims.verdicts import Row, Sheet, few_sizes, trained_exponent, typical
+from relative_stability.analysis.explaining import OF_LAST, explanations, rank_correlations
 from relative_stability.analysis.statistics import (
     Estimate,
     geometric_mean,
@@ -69,6 +70,7 @@ def check_all(sweeps: Sequence["xr.Dataset"]) -> list[Row]:
     translations = [sweep for sweep in sweeps if sweep.attrs["perturbation"] == "translation"]
     for moved, deformed in product(translations, diffeomorphisms):
         rows += _compare_families(moved, deformed)
+    rows += _explained(sweeps)
     known = {(row.claim, row.subject, row.quantity) for row in rows if math.isfinite(row.value)}
     kept, said = [], set()
     for row in rows:
@@ -78,6 +80,23 @@ def check_all(sweeps: Sequence["xr.Dataset"]) -> list[Row]:
             kept.append(row)
         said.add(same)
     return kept
+
+
+def _explained(sweeps: Sequence["xr.Dataset"]) -> list[Row]:
+    """What goes with the test error over nets, an open question, where more than R was measured."""
+    flat = [sweep for sweep in sweeps if "alpha" not in sweep.dims and "compression" not in sweep]
+    if not any(name in sweep for sweep in flat for name in OF_LAST):
+        return []
+    found, sheet = explanations(flat), Sheet(str(flat[0].attrs["sweep"]))
+    P = int(found["test error"]["P"].max())
+    for dataset in found["test error"]["dataset"].values:
+        for name, estimate in rank_correlations(found, str(dataset), P).items():
+            claim, words = (
+                "8. What goes with the test error",
+                f"rank correlation with {name}, nets at P = {P}, {RESAMPLED}",
+            )
+            sheet.add(claim, str(dataset), words, estimate, "open", None, unclaimed="open")
+    return sheet.rows
 
 
 def _compare_families(moved: "xr.Dataset", deformed: "xr.Dataset") -> list[Row]:
