@@ -324,3 +324,20 @@ def test_a_net_of_one_output_for_all_images_has_a_row_without_a_number(classed, 
     assert measured("--net", f"{classed}:Constant", "--csv") == 0
     header, row = capsys.readouterr().out.splitlines()
     assert dict(zip(header.split(","), row.split(","), strict=True))["R"] == ""
+
+
+def test_half_precision_and_compiled_nets(folder):
+    Path(f"{folder}.py").write_text(MODULE + "\ncompiled = torch.compile(build(), backend='eager')\n")
+    found = {}
+    for name, more in {"plain": [], "half": ["--dtype", "bfloat16"], "compiled": []}.items():
+        net = f"{folder}:compiled" if name == "compiled" else f"{folder}:build"
+        ran = subprocess.run(
+            [sys.executable, "-c", "import sys; from relative_stability.cli.main import main; sys.exit(main())", "measure",
+             "--net", net, "--images", "digits", "--displacement", "1", "--out", f"{name}.nc", *more],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        with xr.open_dataset(f"{name}.nc") as dataset:
+            found[name] = float(dataset.R.squeeze())
+    assert found["compiled"] == pytest.approx(found["plain"], rel=1e-5)
+    assert found["half"] == pytest.approx(found["plain"], rel=0.1) and found["half"] != found["plain"]

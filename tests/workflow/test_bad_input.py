@@ -1,10 +1,11 @@
 """What Snakemake itself prints when something is wrong: one sentence, before any job starts where that can be."""
 
 import os
+import shutil
 
 import pytest
 
-from tests.workflow.project import CONFIG, copy_project
+from tests.workflow.project import CONFIG, Project, copy_project
 
 pytestmark = pytest.mark.workflow
 
@@ -111,3 +112,14 @@ figures: {stability_vs_P: {sweep: default}}
     assert "digits, lenet, P = 16, seed 1 (epoch" in page
     (log,) = project.path.glob("results/logs/training/digits/lenet/P16/*.log")
     assert "WARNING seed 0 diverged" in log.read_text()
+
+
+def test_what_stands_where_a_result_belongs_is_named_before_any_job(finished, tmp_path):
+    project = Project(shutil.copytree(finished.path, tmp_path / "project"))
+    curves = next(project.path.glob("results/training/digits/fc/P16/*.nc"))
+    curves.unlink()
+    os.mkfifo(curves)
+    said = project.dry_run()
+    assert said.returncode != 0
+    assert f"{curves.relative_to(project.path)} is no file, and stands where a result belongs: remove it" in said.stdout
+    assert "Traceback" not in said.stdout

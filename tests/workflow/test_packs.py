@@ -6,19 +6,16 @@ import shutil
 import pytest
 import xarray as xr
 
-from tests.workflow.project import CONFIG, Project, copy_project
+from tests.workflow.project import CONFIG, Project
 
 pytestmark = pytest.mark.workflow
 SWEEP = "results/sweeps/default.nc"
 
 
-@pytest.fixture(scope="module")
-def single(tmp_path_factory):
-    """Each run by jobs of its own, and what snakemake said."""
-    project = copy_project(tmp_path_factory.mktemp("single") / "project")
-    result = project.snakemake(SWEEP, "--config", "pack_minutes=0")
-    assert result.returncode == 0, result.stdout + result.stderr
-    return project, result.stdout + result.stderr
+@pytest.fixture
+def own(finished, tmp_path):
+    """A copy of the golden run for a test that changes it."""
+    return Project(shutil.copytree(finished.path, tmp_path / "project"))
 
 
 def count(said, rule):
@@ -31,11 +28,16 @@ def said_of(project, *arguments):
     return result.stdout + result.stderr
 
 
-def test_packed_runs_have_the_numbers_of_single_ones(single, finished):
-    project, said = single
-    assert (count(said, "pack"), count(said, "train"), count(said, "measure")) == (0, 4, 4)
-    with xr.open_dataset(project.path / SWEEP) as one, xr.open_dataset(finished.path / SWEEP) as other:
-        xr.testing.assert_equal(one, other)
+def test_packed_runs_have_the_numbers_of_single_ones(own, finished):
+    (measured,) = own.path.glob("results/stability/output/digits/cnn/P64/*.nc")
+    names = [str(measured.relative_to(own.path)), "results/training/digits/cnn/P64"]
+    for made in (measured, *(own.path / names[1]).iterdir()):
+        made.unlink()
+    said = said_of(own, names[0], "--config", "pack_minutes=0")
+    assert (count(said, "pack"), count(said, "train"), count(said, "measure")) == (0, 1, 1)
+    for path in (measured, *(own.path / names[1]).glob("*.nc")):
+        with xr.open_dataset(path) as one, xr.open_dataset(finished.path / path.relative_to(own.path)) as other:
+            xr.testing.assert_equal(one, other)
 
 
 def test_packed_runs_have_logs_and_times_where_one_looks_for_them(finished):
@@ -50,9 +52,9 @@ def test_packed_runs_have_logs_and_times_where_one_looks_for_them(finished):
     assert not (finished.path / "results/.packs").exists()
 
 
-def test_only_what_is_missing_is_made_again(finished, tmp_path):
+def test_only_what_is_missing_is_made_again(own):
     """One measurement by its name; then, with the sweep gone too, by the pack that lacks it alone."""
-    project = Project(shutil.copytree(finished.path, tmp_path / "project"))
+    project = own
     (gone,) = project.path.glob("results/stability/output/digits/fc/P16/*.nc")
     name = str(gone.relative_to(project.path))
     times = {path: path.stat().st_mtime_ns for path in project.path.glob("results/training/**/*.*")}
@@ -67,8 +69,8 @@ def test_only_what_is_missing_is_made_again(finished, tmp_path):
     assert sweep.read_bytes() == whole
 
 
-def test_a_run_that_fails_holds_up_no_other_and_is_all_that_is_tried_again(single):
-    project, _ = single
+def test_a_run_that_fails_holds_up_no_other_and_is_all_that_is_tried_again(own):
+    project = own
     for path in project.path.glob("results/[st]*/**/digits/**/*.*"):
         path.unlink()
     (project.path / SWEEP).unlink()
@@ -89,12 +91,12 @@ def test_a_run_that_fails_holds_up_no_other_and_is_all_that_is_tried_again(singl
     assert "(1 of 1)" in newest.read_text()
 
 
-def test_what_is_forced_is_trained_anew_by_jobs_of_its_own(single):
-    project, _ = single
-    before = {path: path.stat().st_mtime_ns for path in project.path.glob("results/training/**/*.nc")}
+def test_what_is_forced_is_trained_anew_by_jobs_of_its_own(own):
+    project = own
+    before = {path: path.stat().st_mtime_ns for path in project.path.glob("results/training/digits/**/*.nc")}
     assert project.jobs(CONFIG, SWEEP, "--forcerun", "train") == {"train": 4, "measure": 4, "collect": 1}
     said = said_of(project, SWEEP, "--until", "train", "--forcerun", "train")
     assert (count(said, "pack"), count(said, "train"), count(said, "measure")) == (0, 4, 0)
     assert all(path.stat().st_mtime_ns > time for path, time in before.items())
-    for path in project.path.glob("results/logs/training/**/*.log"):
+    for path in project.path.glob("results/logs/training/digits/**/*.log"):
         assert "epoch" in path.read_text()

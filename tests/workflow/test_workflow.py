@@ -26,10 +26,10 @@ def project(tmp_path_factory):
 def test_plain_snakemake_plans_the_embedded_default(project):
     jobs = project.jobs(config=None)
     assert jobs == {
-        "prepare": 2, "pack": 5, "collect": 7, "figure": 17, "animation": 1, "check_claims": 1,
+        "prepare": 2, "pack": 5, "collect": 7, "figure": 18, "animation": 1, "check_claims": 1,
     }  # fmt: skip
     jobs = project.jobs(None, "--config", "pack_minutes=0")
-    assert (jobs["train"], jobs["measure"]) == (16 + 3 + 5, 16 + 2 * 4 + 3 * 4 + 2 * 3 + 5)
+    assert (jobs["train"], jobs["measure"]) == (16 + 3 + 5, 16 + 4 * 4 + 3 * 4 + 3 * 3 + 5)
 
 
 @pytest.mark.workflow

@@ -19,9 +19,10 @@ try:
     schema = Schema(f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
     given = workflow.config_settings
     grid = read_grid(given.configfiles, schema, given.config_args or (), sys.argv)
+    notices = grid.notices if workflow.is_main_process else grid.warnings
 except InputError as error:
     raise WorkflowError(str(error)) from None
-for sentence in grid.notices if workflow.is_main_process else grid.warnings:
+for sentence in notices:
     logger.warning(f"Warning: {sentence}")
 # Snakemake's settings are there once it lays out its jobs, which is when these are asked.
 packs = Packs(

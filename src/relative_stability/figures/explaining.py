@@ -27,32 +27,35 @@ def numbers(sweeps: Sequence[xr.Dataset]) -> xr.Dataset:
     quantities = [name for name in found if name != "test error"]
     if not quantities:
         raise InputError("figure explaining needs a sweep of diffeomorphisms, or one with dimension or alignment")
-    datasets, largest = found["test error"]["dataset"].values, int(found["test error"]["P"].max())
-    values = np.full((len(datasets), len(quantities), len(OVER), 3), np.nan)
+    datasets, sizes = found["test error"]["dataset"].values, found["test error"]["P"].values
+    over = OVER[: len(sizes)]  # of one P they are the same
+    values = np.full((len(datasets), len(quantities), len(over), 3), np.nan)
     for d, dataset in enumerate(datasets):
-        for o, P in enumerate((largest, None)):
+        for o, P in enumerate((int(sizes.max()), None)[: len(over)]):
             for name, estimate in rank_correlations(found, str(dataset), P).items():
                 values[d, quantities.index(name), o] = estimate[:3]
     words = "rank correlation with the test error, with its 95 % interval from resampling nets"
     drawn = xr.Dataset(
         {"correlation": (("dataset", "quantity", "over", "of"), values, {"long_name": words, "units": "1"})},
-        {"dataset": datasets, "quantity": quantities, "over": list(OVER), "of": ["value", "low", "high"]},
+        {"dataset": datasets, "quantity": quantities, "over": list(over), "of": ["value", "low", "high"]},
     )
     gaps = [f"{sweep.attrs.get('sweep', '')}: {left_out(sweep)}" for sweep in sweeps if left_out(sweep)]
     nets = found["test error"].sizes["net"]
-    return drawn.assign_attrs(P=largest, nets=nets, left_out="; ".join(gaps))
+    return drawn.assign_attrs(P=int(sizes.max()), nets=nets, left_out="; ".join(gaps))
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
     """Datasets in columns, quantities below each other; full over nets at the largest P, hollow over nets and P."""
     table = numbers["correlation"].to_dataframe().reset_index().dropna(subset="correlation")
     datasets, quantities = list(numbers["dataset"].values), list(dict.fromkeys(table["quantity"]))
+    looks = dict(zip(OVER, ((look("diffeomorphism")["color"], "o"), (PALE, "s")), strict=True))
+    looks = {name: looks[name] for name in numbers["over"].values}
     width, height = mpl.rcParams["figure.figsize"]
     inches = height * max(0.8, 0.3 + 0.16 * len(quantities))
     grid = sns.FacetGrid(table, col="dataset", col_order=datasets, height=inches, aspect=2.1 * width / inches)
-    style = look("diffeomorphism")
-    shown = {"x": "correlation", "y": "quantity", "order": quantities, "hue": "over", "hue_order": OVER,
-             "orient": "h", "palette": [style["color"], PALE], "markers": ["o", "s"], "dodge": 0.3,
+    shown = {"x": "correlation", "y": "quantity", "order": quantities, "hue": "over", "hue_order": list(looks),
+             "orient": "h", "palette": [color for color, _ in looks.values()],
+             "markers": [marker for _, marker in looks.values()], "dodge": 0.3 if len(looks) > 1 else False,
              "linestyle": "none", "estimator": "median", "errorbar": ("pi", 100), "err_kws": {"linewidth": 1.2},
              "legend": False}  # fmt: skip
     grid.map_dataframe(sns.pointplot, **shown)
@@ -63,8 +66,9 @@ def draw(numbers: xr.Dataset) -> "Figure":
         axes.set_yticks(range(len(quantities)), [fill(name, WRAPPED) for name in quantities])
         axes.axvline(0, color=PALE, linewidth=1, zorder=0)
     grid.set_axis_labels("rank correlation with the test error", "measured of the nets")
-    legend = legend_line(OVER[0], marker="o", linestyle="", color=style["color"])
-    legend |= legend_line(OVER[1], marker="s", linestyle="", color=PALE)
+    legend = {}
+    for name, (color, marker) in looks.items():
+        legend |= legend_line(name, marker=marker, linestyle="", color=color)
     told = [plain(datasets[0])] if len(datasets) == 1 else []
     told += [f"{numbers.attrs['nets']} nets, largest P = {numbers.attrs['P']}", "bar: 95 % interval, resampling nets"]
     return finish(grid.figure, "; ".join(filter(None, [*told, numbers.attrs["left_out"]])), legend)
