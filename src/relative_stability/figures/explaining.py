@@ -16,6 +16,7 @@ from relative_stability.figures.style import PALE, finish, legend_line, look, pl
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 WRAPPED = 30  # characters of a line
 OVER = ("nets at the largest P", "nets and P")
@@ -66,7 +67,7 @@ def draw(numbers: xr.Dataset) -> "Figure":
         axes.set_yticks(range(len(quantities)), [fill(name, WRAPPED) for name in quantities])
         axes.axvline(0, color=PALE, linewidth=1, zorder=0)
     grid.set_axis_labels("rank correlation with the test error", "measured of the nets")
-    legend = {}
+    legend: dict[str, Line2D] = {}
     for name, (color, marker) in looks.items():
         legend |= legend_line(name, marker=marker, linestyle="", color=color)
     told = [plain(datasets[0])] if len(datasets) == 1 else []
