@@ -341,3 +341,13 @@ def test_half_precision_and_compiled_nets(folder):
             found[name] = float(dataset.R.squeeze())
     assert found["compiled"] == pytest.approx(found["plain"], rel=1e-5)
     assert found["half"] == pytest.approx(found["plain"], rel=0.1) and found["half"] != found["plain"]
+
+
+def test_pictures_of_one_folder_have_no_test_error_and_that_is_said(folder, capsys):
+    shutil.move("digits", "all")
+    Path("digits").mkdir()
+    shutil.move("all", "digits/all")
+    assert main(arguments(folder)) == 0
+    said = capsys.readouterr()
+    assert "No test error: all images lie in one folder, 'all'; give one folder for each class" in said.err
+    assert "test error" not in said.out

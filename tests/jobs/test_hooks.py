@@ -10,7 +10,8 @@ from relative_stability.analysis.claims.page import to_csv
 from relative_stability.analysis.claims.verdicts import Row
 from relative_stability.core.logs import job_log
 from relative_stability.core.store import write_text
-from relative_stability.jobs.hooks import LOCKS, OWNER, begin, end, findings, unlock
+from relative_stability.jobs import hooks
+from relative_stability.jobs.hooks import BEGUN, LOCKS, begin, declared_gone, end, findings, unlock
 from relative_stability.jobs.shared_process import FOLDER, Packs
 from relative_stability.jobs.stages import ANEW
 from relative_stability.plan.grid import build_grid
@@ -148,22 +149,58 @@ def test_a_pack_says_what_it_trains(grid):
     assert packs.find(Path(mark).name).what == "fc on digits, 2 values of P"
 
 
-def test_the_lock_of_a_snakemake_that_is_gone_is_taken(tmp_path, monkeypatch):
+@pytest.fixture
+def gone():
+    """The number of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def begun(*names):
+    for name in names:
+        write_text(BEGUN / name, "")
+
+
+def test_the_lock_of_a_snakemake_that_is_gone_is_taken(tmp_path, monkeypatch, gone):
     monkeypatch.chdir(tmp_path)
-    assert unlock() == ""
-    gone = subprocess.Popen(["true"])
-    gone.wait()
+    here = os.uname().nodename
 
-    def lock(host, process):
-        LOCKS.mkdir(parents=True, exist_ok=True)
-        (LOCKS / "0.output.lock").write_text("results/claims.md")
-        OWNER.write_text(f"{host} {process}")
+    def lock():
+        write_text(LOCKS / "0.output.lock", "results/claims.md")
 
-    for host, process in ((os.uname().nodename, os.getpid()), ("elsewhere", gone.pid)):
-        lock(host, process)
-        assert unlock() == "" and LOCKS.is_dir()
-    lock(os.uname().nodename, gone.pid)
-    assert unlock() == f"This folder was locked by snakemake's process {gone.pid}, which was killed: its lock is taken."
-    assert not LOCKS.exists()
-    OWNER.write_bytes(b"\xff")
-    assert unlock() == ""
+    lock()
+    assert unlock() == ""  # nobody knows whose it is
+    for other in (f"elsewhere.{gone}", f"{here}.{os.getppid()}"):
+        begun(f"{here}.{gone}", other)
+        assert unlock() == "" and LOCKS.is_dir()  # it may be that of the other
+        (BEGUN / other).unlink()
+    said = unlock()
+    assert said == f"This folder was locked by a snakemake that was killed ({here}.{gone}): its lock is taken."
+    assert not LOCKS.exists() and unlock() == ""
+    lock()
+    begun(f"elsewhere.{gone}")
+    declared_gone()
+    assert unlock() != ""
+
+
+def test_jobs_in_the_queue_are_cancelled_where_all_that_may_have_submitted_them_are_gone(grid, monkeypatch, gone):
+    here, cancelled = os.uname().nodename, []
+    monkeypatch.setattr(hooks, "cancel_left_over", lambda folder: cancelled.append(folder) or "cancelled")
+
+    def start(on_slurm=True):
+        begin(packs_of(grid), [], anew=False, on_slurm=on_slurm)
+        assert (BEGUN / f"{here}.{os.getpid()}").is_file()
+
+    start()
+    begun(f"{here}.{gone}", f"{here}.{os.getppid()}")
+    start()
+    assert not cancelled  # another snakemake works here, on other results
+    (BEGUN / f"{here}.{os.getppid()}").unlink()
+    start(on_slurm=False)
+    assert not cancelled and not (BEGUN / f"{here}.{gone}").exists()
+    begun(f"{here}.{gone}")
+    start()
+    assert cancelled == [str(Path.cwd())]
+    end(packs_of(grid), time.time())
+    assert not list(BEGUN.iterdir())

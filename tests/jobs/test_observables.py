@@ -113,9 +113,9 @@ def test_dimension_and_alignment_of_layers_stand_in_the_sweep_and_explain_or_not
     expected = [alignment(gram, data.labels[images].long(), 10) for gram in grams.values()]
     np.testing.assert_allclose(one.alignment.sel(state="trained").values[: len(expected)], expected, rtol=1e-6)
     found = explanations([sweep])
-    assert found["intrinsic dimension of the output"].dims == ("dataset", "net", "P", "seed")
+    assert found["intrinsic dimension of the output"].value.dims == ("dataset", "net", "P", "seed")
     last = sweep.intrinsic_dimension.sel(state="trained", net="fc").dropna("layer", how="all").isel(layer=-1)
-    np.testing.assert_array_equal(found["intrinsic dimension of the output"].sel(net="fc"), last)
+    np.testing.assert_array_equal(found["intrinsic dimension of the output"].value.sel(net="fc"), last)
     rows = [row for row in check_all([sweep]) if row.claim.startswith("8.")]
     assert len(rows) == 7 and {row.verdict for row in rows} == {"open"}
     drawn = explaining.numbers([sweep])

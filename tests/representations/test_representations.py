@@ -7,7 +7,9 @@ from torch import nn
 
 import relative_stability as rs
 from relative_stability import InputError
-from relative_stability.representations import gram, tangent_kernel
+from relative_stability.jobs import resources
+from relative_stability.plan import checks
+from relative_stability.representations import dimension, gram, tangent_kernel
 from relative_stability.representations.alignment import alignment
 from relative_stability.representations.dimension import intrinsic_dimension
 from relative_stability.representations.gram import layer_activations, layer_grams
@@ -151,3 +153,32 @@ def test_information_of_bins():
         information(np.zeros((4, 5000)), labels[:4])
     with pytest.raises(InputError, match="bin_size = 0 is refused"):
         information(own, labels, 0)
+
+
+@pytest.mark.parametrize("held", [2**27, 0])
+def test_of_a_net_at_initialisation_the_statistics_are_those_of_the_images_and_are_held(monkeypatch, held):
+    """Its batch normalisation has no running values; those of the images make no image depend on another."""
+    monkeypatch.setattr(tangent_kernel, "HELD", held)
+    images = torch.randn(8, 1, 12, 12, generator=NUMBERS)
+    net = rs.build_net("cnn", 1, 3, 12, seed=0, width=0.25)
+    found = tangent_kernel.tangent_kernel(net, images, "batch")
+    frozen = rs.build_net("cnn", 1, 3, 12, seed=0, width=0.25).train()
+    for layer in frozen.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.register_forward_pre_hook(hold)
+    with torch.no_grad():
+        frozen(images)
+    expected = tangent_kernel.tangent_kernel(frozen.eval(), images, "running")
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+def hold(layer, inputs):
+    """Running values as those of the batch, which is divided by its own number."""
+    if layer.training:
+        layer.momentum, layer.training = 0.0, False
+        layer.running_mean = inputs[0].mean((0, 2, 3))
+        layer.running_var = inputs[0].var((0, 2, 3), unbiased=False)
+
+
+def test_what_a_plan_knows_of_representations_is_what_they_say():
+    assert checks.FEWEST == dimension.FEWEST and resources.HELD == tangent_kernel.HELD

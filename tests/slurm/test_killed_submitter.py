@@ -39,7 +39,7 @@ def test_a_submitter_that_was_killed_is_started_again(cluster, tmp_path):
     (path,) = curves(project)
     assert read_attributes(path)["restarts"] == 1
     said = (project.path / "said").read_text()
-    assert "which was killed: its lock is taken" in said
+    assert "locked by a snakemake that was killed" in said and "its lock is taken" in said
     assert "1 job of an earlier snakemake, which was killed, cancelled" in said
     assert "1 done of 1 runs" in project.status("config/here.yaml")
 

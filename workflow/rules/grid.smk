@@ -36,7 +36,9 @@ asked = Asked(
     and not (workflow.dryrun or workflow.touch),
 )
 started = time.time()
-if workflow.is_main_process and not workflow.dryrun and (said := hooks.unlock()):
+if workflow.is_main_process and "--unlock" in sys.argv:
+    hooks.declared_gone()
+elif workflow.is_main_process and not workflow.dryrun and (said := hooks.unlock()):
     logger.warning(said)
 # It would say of each result of a failed job that there is no older one to go back to, and of what packs have made that
 # Snakemake has no records of it, which are not needed.

@@ -271,6 +271,8 @@ def _labels(net: argparse.Namespace, images: "StreamedImages", output: Any, say:
     if images.labels is None:
         if net.class_names is not None:
             raise InputError(f"--class-names names classes, and {net.images} has none: sort its pictures into folders")
+        if classes:
+            say(f"No test error: all images lie in one folder, {classes[0]!r}; give one folder for each class")
         return None
     if net.class_names is not None:
         return renumbered(images.labels, classes, net.class_names)

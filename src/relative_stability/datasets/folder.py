@@ -161,7 +161,7 @@ def load(
             transparent += [name] if TRANSPARENT in picture.info else []
             pixels = np.asarray(central_square(picture, image_size)).reshape(image_size, image_size, channels)
             out[...] = pixels.transpose(2, 0, 1)
-    if len(images) > 1 and (images == images[:1]).all():
+    if len(images) > 1 and all((image == images[0]).all() for image in images):
         hidden = ", and what they show may be in their transparency, which is left out" if transparent else ""
         raise InputError(
             f"{path}: all pictures are alike as they are read{hidden}; there is nothing to learn from them"

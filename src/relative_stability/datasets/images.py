@@ -38,7 +38,7 @@ def read_picture(path: Path, channels: int = 3, called: str = "") -> "Image":
         with Image.open(path) as opened:
             mode = opened.mode
             picture = opened.convert("L" if channels == 1 else "RGB")
-            if opened.has_transparency_data and min(opened.convert("RGBA").getchannel("A").tobytes()) < 255:
+            if opened.has_transparency_data and opened.convert("RGBA").getchannel("A").getextrema() != (255, 255):
                 picture.info[TRANSPARENT] = True
             turn = UPRIGHT.get(opened.getexif().get(ExifTags.Base.Orientation, 1)) if mode[0] not in "IF" else None
             picture = picture if turn is None else picture.transpose(Image.Transpose[turn])

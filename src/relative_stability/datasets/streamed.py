@@ -142,7 +142,7 @@ def _in_folder(path: Path, top: Path) -> Pictures:
     def read(k: int, channels: int) -> "Image":
         return read_picture(top / pictures[k], channels, called=called(k))
 
-    return Pictures(read, len(pictures), 3, labels, classes if labelled else (), called)
+    return Pictures(read, len(pictures), 3, labels, () if "" in classes else classes, called)
 
 
 def _named(source: str) -> Pictures:

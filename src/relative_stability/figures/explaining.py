@@ -9,7 +9,7 @@ import numpy as np
 import seaborn as sns
 import xarray as xr
 
-from relative_stability.analysis.explaining import explanations, rank_correlations
+from relative_stability.analysis.explaining import datasets_and_sizes, explanations, rank_correlations
 from relative_stability.analysis.sweep import left_out
 from relative_stability.core.errors import InputError
 from relative_stability.figures.style import PALE, finish, legend_line, look, plain
@@ -25,15 +25,15 @@ OVER = ("nets at the largest P", "nets and P")
 def numbers(sweeps: Sequence[xr.Dataset]) -> xr.Dataset:
     """Rank correlations with the test error and their intervals: (dataset, quantity, over, of)."""
     found = explanations(sweeps)
-    quantities = [name for name in found if name != "test error"]
+    quantities = list(found)
     if not quantities:
         raise InputError("figure explaining needs a sweep of diffeomorphisms, or one with dimension or alignment")
-    datasets, sizes = found["test error"]["dataset"].values, found["test error"]["P"].values
+    datasets, sizes = datasets_and_sizes(found)
     over = OVER[: len(sizes)]  # of one P they are the same
     values = np.full((len(datasets), len(quantities), len(over), 3), np.nan)
     for d, dataset in enumerate(datasets):
-        for o, P in enumerate((int(sizes.max()), None)[: len(over)]):
-            for name, estimate in rank_correlations(found, str(dataset), P).items():
+        for o, P in enumerate((sizes[-1], None)[: len(over)]):
+            for name, estimate in rank_correlations(found, dataset, P).items():
                 values[d, quantities.index(name), o] = estimate[:3]
     words = "rank correlation with the test error, with its 95 % interval from resampling nets"
     drawn = xr.Dataset(
@@ -41,8 +41,8 @@ def numbers(sweeps: Sequence[xr.Dataset]) -> xr.Dataset:
         {"dataset": datasets, "quantity": quantities, "over": list(over), "of": ["value", "low", "high"]},
     )
     gaps = [f"{sweep.attrs.get('sweep', '')}: {left_out(sweep)}" for sweep in sweeps if left_out(sweep)]
-    nets = found["test error"].sizes["net"]
-    return drawn.assign_attrs(P=int(sizes.max()), nets=nets, left_out="; ".join(gaps))
+    nets = {str(net) for part in found.values() for net in part["net"].values}
+    return drawn.assign_attrs(P=sizes[-1], nets=len(nets), left_out="; ".join(gaps))
 
 
 def draw(numbers: xr.Dataset) -> "Figure":

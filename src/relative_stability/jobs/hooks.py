@@ -19,16 +19,22 @@ from relative_stability.plan.grid import Grid
 from relative_stability.plan.marks import is_made
 from relative_stability.plan.runs import RESULTS
 
-LOCKS, OWNER = Path(".snakemake/locks"), Path(".snakemake/relative-stability.owner")
+LOCKS = Path(".snakemake/locks")
+BEGUN = Path(".snakemake/begun")  # HOST.PROCESS for each snakemake that has begun here and not ended
 # Of the table of claims: how a quantity begins, and what it is here.
 NUMBERS = {"R at init": "before", "R after training": "after", "exponent of R in P": "power"}
 
 
 def begin(packs: Packs, inputs: Iterable[str | Path], anew: bool, on_slurm: bool = False) -> None:
     """inputs: of all jobs that are to run; anew: whether those that train and measure are to do so again."""
-    write_text(OWNER, f"{os.uname().nodename} {os.getpid()}")
-    if on_slurm and (said := cancel_left_over(str(Path.cwd()))):
-        print(said, file=sys.stderr)
+    gone, others = _begun()
+    if not others:
+        # Several may work here at once, on other results: jobs in the queue are left over where all of these are gone.
+        if gone and on_slurm and (said := cancel_left_over(str(Path.cwd()))):
+            print(said, file=sys.stderr)
+        for record in gone:
+            record.unlink(missing_ok=True)
+    write_text(_record(), "")
     for log in Path(RESULTS, "logs").rglob("*.log"):
         if log.stat().st_size == 0:  # Snakemake leaves one of a job that does not start: those to come are told from it
             log.unlink()
@@ -40,16 +46,36 @@ def begin(packs: Packs, inputs: Iterable[str | Path], anew: bool, on_slurm: bool
 
 
 def unlock() -> str:
-    """Take Snakemake's lock from a process of this machine that is gone, and say so; "" where there is nothing to take.
+    """Take Snakemake's locks where all that have begun here are known to be gone, and say so; "" where they are not.
 
-    Whose it is stands in a file of ours, as Snakemake does not write that down.
+    Whose locks they are stands in records of ours, as Snakemake does not write that down.
     """
-    with suppress(OSError, ValueError):
-        host, process = OWNER.read_text(encoding="utf-8").split()
-        if host == os.uname().nodename and any(LOCKS.iterdir()) and not Path(f"/proc/{int(process)}").exists():
+    gone, others = _begun()
+    with suppress(OSError):
+        if gone and not others and any(LOCKS.iterdir()):
             shutil.rmtree(LOCKS)
-            return f"This folder was locked by snakemake's process {process}, which was killed: its lock is taken."
+            return f"This folder was locked by a snakemake that was killed ({gone[0].name}): its lock is taken."
     return ""
+
+
+def declared_gone() -> None:
+    """Whoever types --unlock knows that no snakemake runs here, on other machines either."""
+    for record in _begun()[1]:
+        record.replace(record.with_name(f"{os.uname().nodename}.0"))  # no process of this machine
+
+
+def _record() -> Path:
+    return BEGUN / f"{os.uname().nodename}.{os.getpid()}"
+
+
+def _begun() -> tuple[list[Path], list[Path]]:
+    """Records of processes that are known to be gone, as they were of this machine, and of other ones."""
+    found: tuple[list[Path], list[Path]] = ([], [])
+    for record in set(BEGUN.glob("*.*")) - {_record()}:
+        host, _, process = record.name.rpartition(".")
+        gone = host == os.uname().nodename and not Path(f"/proc/{process}").exists()
+        found[not gone].append(record)
+    return found
 
 
 def set_right(files: Iterable[str | Path]) -> None:
@@ -87,7 +113,7 @@ def findings(grid: Grid) -> list[str]:
 def end(packs: Packs, since: float) -> None:
     """since: when snakemake started, in seconds of the epoch."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    OWNER.unlink(missing_ok=True)
+    _record().unlink(missing_ok=True)
     packs.mark_unstarted()
     failed = failures(packs.grid, since)
     if failed:

@@ -42,14 +42,8 @@ GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # torch is not asked, 
 HELD = 2**27  # numbers of a Jacobian that is held as a whole, see `representations.tangent_kernel`
 COPIES = 8  # of the weights: values, gradient, two moments, init, best, last, and one on the way to disk
 FLOW, FLOW_LEAST = 1.5, 0.7  # seconds
-FORWARD = {
-    "output": 1.0,
-    "dynamics": 1.0,
-    "depth": 3.5,
-    "dimension": 2.0,
-    "alignment": 2.0,
-    "information": 2.0,
-}  # time of a measurement over that of its forward passes
+# Time of a measurement over that of its forward passes.
+FORWARD = {"output": 1.0, "dynamics": 1.0, "depth": 3.5, "dimension": 2.0, "alignment": 2.0, "information": 2.0}
 
 
 class Cost(NamedTuple):

@@ -27,8 +27,8 @@ def status_command() -> str:
 def cancel_left_over(folder: str, patience: float = 60) -> str:
     """Cancel jobs that an earlier snakemake of a folder has left in the queue, and say so; "" where there are none.
 
-    Snakemake lets one process at a time into a folder, so whatever submitted them is gone, and would be submitted
-    beside itself. Trainings save where they are before they leave, and their next jobs go on from there.
+    For a folder in which no other snakemake runs: what it left would be submitted beside itself. Trainings save where
+    they are before they leave, and their next jobs go on from there.
     """
     jobs = _jobs_of(folder)
     if not jobs:

@@ -131,7 +131,7 @@ def check_given(
 ) -> dict[str, str]:  # fmt: skip
     """A net that is given, and its sweep. Returns digests of the files that it is made from, by option."""
     named, weights, architecture = f"nets.{net}", options["weights"], options["architecture"]
-    if len(sizes) != 1 or not 0 < sizes[0] < 10**9:
+    if len(sizes) != 1 or not 0 < sizes[0] < 10**9:  # as many as pictures have that nobody has counted
         raise InputError(f"{where}.P: with training: none, one number of samples that the nets have seen is needed")
     if [len(part) for part in seeds] != [1]:
         raise InputError(f"{where}.seeds: one seed is needed with training: none; write 0, or leave seeds out")

@@ -24,15 +24,16 @@ BATCH = 100
 
 
 class Given(NamedTuple):
-    """A net, and how it wants its images."""
+    """A net, and how it wants its images; normalised: whether that says by which mean, or it is that of the dataset."""
 
     net: nn.Module
     preprocessing: Preprocessing
+    normalised: bool
 
     def seen(self, data: Prepared, indices: Tensor, device: torch.device) -> Tensor:
-        """Samples as the net sees them, (B, C, n, n); normalised as the dataset is, where nothing else is known."""
+        """Samples as the net sees them, (B, C, n, n)."""
         how = self.preprocessing
-        if how.mean == Preprocessing().mean and how.std == Preprocessing().std:
+        if not self.normalised:
             how = how._replace(mean=tuple(data.mean.flatten().tolist()), std=tuple(data.std.flatten().tolist()))
         return how.of(data.images[indices].to(device), colours(self.net))
 
@@ -54,7 +55,8 @@ def given_net(net: Mapping[str, Any], seed: int, trained: bool = True) -> Given:
         log.info("weights %s%s", weights, f", without {', '.join(without)}" if without else "")
     if net.get("output") is not None:
         module = Element(module, net["output"])
-    return Given(module, own.but(*(net.get(key) for key in ("size", "crop", "mean", "std"))))
+    how = own.but(*(net.get(key) for key in ("size", "crop", "mean", "std")))
+    return Given(module, how, own != Preprocessing() or net.get("mean") is not None)
 
 
 def given_run(request: Mapping[str, Any], data: Prepared, seed: int, device: torch.device) -> Trained:

@@ -13,7 +13,7 @@ import numpy as np
 
 from relative_stability.analysis.claims.linear_model import check_linear
 from relative_stability.analysis.claims.verdicts import Row, Sheet, few_sizes, trained_exponent, typical
-from relative_stability.analysis.explaining import OF_LAST, explanations, rank_correlations
+from relative_stability.analysis.explaining import OF_LAST, datasets_and_sizes, explanations, rank_correlations
 from relative_stability.analysis.statistics import (
     Estimate,
     geometric_mean,
@@ -88,14 +88,11 @@ def _explained(sweeps: Sequence["xr.Dataset"]) -> list[Row]:
     if not any(name in sweep for sweep in flat for name in OF_LAST):
         return []
     found, sheet = explanations(flat), Sheet(str(flat[0].attrs["sweep"]))
-    P = int(found["test error"]["P"].max())
-    for dataset in found["test error"]["dataset"].values:
-        for name, estimate in rank_correlations(found, str(dataset), P).items():
-            claim, words = (
-                "8. What goes with the test error",
-                f"rank correlation with {name}, nets at P = {P}, {RESAMPLED}",
-            )
-            sheet.add(claim, str(dataset), words, estimate, "open", None, unclaimed="open")
+    claim, (datasets, sizes) = "8. What goes with the test error", datasets_and_sizes(found)
+    for dataset in datasets:
+        for name, estimate in rank_correlations(found, dataset, sizes[-1]).items():
+            words = f"rank correlation with {name}, nets at P = {sizes[-1]}, {RESAMPLED}"
+            sheet.add(claim, dataset, words, estimate, "open", None, unclaimed="open")
     return sheet.rows
 
 
