@@ -48,7 +48,7 @@ test: $(READY) ## set up, then run the test suite (ten minutes on 2 cores)
 
 # They wait more than they compute, so all of them run at once.
 test-slurm: $(READY) ## what a cluster does to jobs, on a real SLURM that this starts (root; packages slurm-wlm and munge)
-	$(TESTS) --numprocesses 6 -m slurm tests/slurm
+	$(TESTS) --numprocesses 7 -m slurm tests/slurm
 
 quick: $(READY) ## tests that start no Snakemake, train nothing to its end and draw little (two minutes)
 	$(TESTS) -m "not workflow and not slow"

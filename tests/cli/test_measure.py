@@ -161,6 +161,7 @@ def test_a_magnitude_out_of_range_is_a_warning(folder, capsys):
     assert len(warned) == 1 and "displacement 4 lies outside the useful range" in warned[0]
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_progress_bar_and_a_file_none(folder):
     command = [Path(sys.executable).with_name("relative-stability"), *arguments(folder)]
     quiet = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -326,6 +327,7 @@ def test_a_net_of_one_output_for_all_images_has_a_row_without_a_number(classed, 
     assert dict(zip(header.split(","), row.split(","), strict=True))["R"] == ""
 
 
+@pytest.mark.slow
 def test_half_precision_and_compiled_nets(folder):
     Path(f"{folder}.py").write_text(MODULE + "\ncompiled = torch.compile(build(), backend='eager')\n")
     found = {}

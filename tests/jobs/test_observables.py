@@ -88,6 +88,7 @@ def test_a_collapsed_seed_leaves_no_number_in_any_observable(data):
     assert np.isnan(sweep.test_error.sel(state="trained")).all()
 
 
+@pytest.mark.slow
 def test_dimension_and_alignment_of_layers_stand_in_the_sweep_and_explain_or_not(data):
     cells = []
     for net, P in (("fc", 16), ("fc", 64), ("cnn", 16), ("cnn", 64), ("lenet", 16), ("lenet", 64)):

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,13 @@ import pytest
 from filelock import FileLock
 
 CLUSTER = Path(__file__).parent / "cluster.sh"
-CONFIG = Path("/etc/slurm/slurm.conf")
+HOUSE = Path("/run/relative-stability-slurm")
 MISSING = [program for program in ("slurmctld", "slurmd", "munged") if shutil.which(program) is None]
 # mariadb-install-db, of one package, calls my_print_defaults, of another.
 ACCOUNTANTS = ("slurmdbd", "mariadbd", "mariadb-install-db", "my_print_defaults")
 MISSING_ACCOUNTANTS = [program for program in ACCOUNTANTS if shutil.which(program) is None]
-# Who uses the cluster, of all test processes of this machine: {"kind": ..., "users": [process, ...]}.
-USED = Path("/run/relative-stability-slurm.json")
+# Who uses which cluster, of all test processes of this machine: {name: [process, ...]}.
+USED = HOUSE.with_suffix(".json")
 LOCK = FileLock(USED.with_suffix(".lock"))
 
 
@@ -27,8 +26,6 @@ def pytest_collection_modifyitems(items):
     reason = "only root can start a SLURM here" if os.getuid() else ""
     if MISSING:
         reason = f"no SLURM here: install slurm-wlm and munge (missing: {', '.join(MISSING)})"
-    elif CONFIG.exists() and "tests/slurm/cluster.sh" not in CONFIG.read_text():
-        reason = "this machine has a SLURM of its own, which is left alone"
     # On most machines there is none, nor the right to start one; where it runs in earnest, CI, it is installed first.
     for item in items:
         if reason and Path(__file__).parent in item.path.parents:
@@ -36,40 +33,32 @@ def pytest_collection_modifyitems(items):
 
 
 @contextmanager
-def running(kind: str) -> Iterator[None]:
-    """A SLURM of some kind, shared with all who want the same; who wants another waits until these have done."""
-    while not _joined(kind):
-        time.sleep(1)
+def running(name: str) -> Iterator[None]:
+    """A SLURM, shared with all who want that of this name; this process is one of its users meanwhile."""
+    with LOCK:
+        users = _users()
+        if not users.get(name):
+            started = subprocess.run([CLUSTER, "start", name], capture_output=True, text=True, timeout=120)
+            assert started.returncode == 0, started.stdout + started.stderr
+        USED.write_text(json.dumps({**users, name: [*users.get(name, []), os.getpid()]}))
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLURM_CONF", str(HOUSE / name / "slurm.conf"))
+            patch.setenv("PATH", str(HOUSE / name), prepend=os.pathsep)
+            yield
     finally:
         with LOCK:
             users = _users()
-            users.remove(os.getpid())
-            USED.write_text(json.dumps({"kind": kind, "users": users}))
-            if not users:
-                subprocess.run([CLUSTER, "stop"], check=True, timeout=120)
-                assert not CONFIG.exists()
-                USED.unlink()
+            users[name].remove(os.getpid())
+            USED.write_text(json.dumps(users))
+            if not users[name]:
+                subprocess.run([CLUSTER, "stop", name], check=True, timeout=120)
 
 
-def _joined(kind: str) -> bool:
-    with LOCK:
-        users = _users()
-        if not users:
-            accounts = ["accounts"] if kind == "accounts" else []
-            started = subprocess.run([CLUSTER, "start", *accounts], capture_output=True, text=True, timeout=120)
-            assert started.returncode == 0, started.stdout + started.stderr
-        elif json.loads(USED.read_text())["kind"] != kind:
-            return False
-        USED.write_text(json.dumps({"kind": kind, "users": [*users, os.getpid()]}))
-        return True
-
-
-def _users() -> list[int]:
+def _users() -> dict[str, list[int]]:
     """Those that are alive: a test process that was killed uses nothing any more."""
-    users = json.loads(USED.read_text())["users"] if USED.exists() else []
-    return [process for process in users if Path(f"/proc/{process}").exists()]
+    used = json.loads(USED.read_text()) if USED.exists() else {}
+    return {name: [user for user in users if Path(f"/proc/{user}").exists()] for name, users in used.items()}
 
 
 @pytest.fixture
@@ -81,9 +70,9 @@ def cluster():
 
 @pytest.fixture
 def cluster_alone():
-    """The same for this test alone, which will stop its controller."""
+    """The same for a single test, which will stop its controller. Its value is the controller's process id."""
     with running("alone"):
-        yield
+        yield int((HOUSE / "alone/slurmctld.pid").read_text())
 
 
 @pytest.fixture

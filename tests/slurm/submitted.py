@@ -22,16 +22,30 @@ stability: {images: 20, displacement: [1]}
 datasets: {digits: {image_size: 12}}
 """
 ALONE = "pack_minutes: 0\n"  # jobs of its own for each run
+# 40 s of training: a net that waits at every step lasts as long on a busy machine, and takes no core from other tests.
 SLOW = (
     ALONE
     + """
 engine: {checkpoint_minutes: 0.05}
-training: {steps: 15000, evaluations: 2, batch_size: 16}
+training: {steps: 800, evaluations: 2, batch_size: 16}
 nets: {fc: {depth: 2, width: 32}, cnn: {width: 0.5}}
 stability: {images: 20, displacement: [1]}
 datasets: {digits: {image_size: 12}}
 """
 )
+
+WAITING = """
+
+import time
+
+_cnn = cnn
+
+
+def cnn(*arguments, **options):
+    net = _cnn(*arguments, **options)
+    net.register_forward_pre_hook(lambda net, _: time.sleep(0.05 * net.training))
+    return net
+"""
 
 
 def sweep(P: list[int], nets: str = "cnn", seeds: str = "0") -> str:
@@ -43,6 +57,9 @@ def project_with(folder: Path, config: str, partition: str = "main") -> Project:
     """A copy of the project with a config of its own, and the profile for a partition."""
     project = copy_project(folder)
     (folder / "config/here.yaml").write_text(config)
+    if "checkpoint_minutes" in config:
+        with (folder / "src/relative_stability/nets/convolutional.py").open("a") as code:
+            code.write(WAITING)
     profile = folder / "slurm/profile.v9+.yaml"
     text = profile.read_text()
     for old, new in (("__definitions__:\n", OFTEN), ("# slurm_partition: gpu", f"slurm_partition: {partition}")):

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 
 def test_a_submitter_that_was_killed_is_started_again(cluster, tmp_path):
     """It takes the lock, cancels what the killed one has left in the queue, and goes on from there."""
-    project = project_with(tmp_path / "project", SLOW.replace("15000", "30000") + sweep([256]))
+    project = project_with(tmp_path / "project", SLOW + sweep([256]))
     process = project.start("--profile", "slurm", *IMPATIENT, config="config/here.yaml")
     until(lambda: checkpoints(project), process)
     process.send_signal(signal.SIGKILL)

@@ -1,5 +1,7 @@
 """A controller that does not respond for a while."""
 
+import os
+import signal
 import subprocess
 
 import pytest
@@ -30,13 +32,13 @@ def test_an_unresponsive_controller_is_waited_for(cluster_alone, tmp_path):
         with submitting(new) as submits:
             until(lambda: "prepare dataset" in (new.path / "said").read_text(), submits)  # seconds before it submits
             try:
-                subprocess.run(["pkill", "-STOP", "slurmctld"], check=True)
+                os.kill(cluster_alone, signal.SIGSTOP)
                 until(lambda: "SLURM's controller does not respond" in (new.path / "said").read_text(), submits)
                 for process in (asks, submits):
                     with pytest.raises(subprocess.TimeoutExpired):
                         process.wait(timeout=UNRESPONSIVE / 2)
             finally:
-                subprocess.run(["pkill", "-CONT", "slurmctld"], check=True)
+                os.kill(cluster_alone, signal.SIGCONT)
             ended(long, asks)
             ended(new, submits)
         assert len(jobs_of(long)) == 2  # the run and the collection

@@ -230,6 +230,7 @@ print(peak(2), peak(40))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", ["None", "['3']"])
 def test_memory_does_not_grow_with_the_number_of_displacements(layers):
     """40 displacements of these images would take 480 MB, and their activations 5 GB, if they were kept."""

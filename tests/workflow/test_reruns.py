@@ -124,17 +124,19 @@ def test_results_copied_to_another_clone_are_simply_there(elsewhere):
 def test_a_run_added_and_taken_back_for_real(elsewhere):
     """Going back to an earlier config redraws from what is there, even with Snakemake's records lost."""
     changes = (CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]")
+    targets = ("claims", "results/figures/stability_vs_P.pdf")
+    drawn = {**DRAWN, "figure": 1}
     with elsewhere.edited(*changes):
-        result = elsewhere.snakemake()
+        result = elsewhere.snakemake(*targets)
         assert result.returncode == 0, result.stdout + result.stderr
-        assert elsewhere.jobs() == {}
+        assert elsewhere.jobs(CONFIG, *targets) == {}
     shutil.rmtree(elsewhere.path / ".snakemake")
-    assert elsewhere.jobs() == DRAWN
-    result = elsewhere.snakemake()
+    assert elsewhere.jobs(CONFIG, *targets) == drawn
+    result = elsewhere.snakemake(*targets)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert elsewhere.jobs() == {}
+    assert elsewhere.jobs(CONFIG, *targets) == {}
     with elsewhere.edited(*changes):
-        assert elsewhere.jobs() == DRAWN
+        assert elsewhere.jobs(CONFIG, *targets) == drawn
 
 
 def test_a_sweep_that_is_half_done_is_drawn_without_training(elsewhere):
@@ -173,7 +175,7 @@ def test_targets_notice_an_edit_without_snakemakes_records(elsewhere, target, dr
 def test_a_single_figure_by_its_name_is_as_fresh(elsewhere):
     name = "results/figures/stability_vs_P.pdf"
     assert elsewhere.jobs(CONFIG, name) == {}
-    assert elsewhere.snakemake("--forcerun", "figure", name).returncode == 0  # Snakemake now has records of it
+    assert elsewhere.snakemake(name, "--forcerun", "figure").returncode == 0  # Snakemake now has records of it
     with elsewhere.edited(CONFIG, "displacement: [0.5, 1]", "displacement: [0.5, 1.2]"):
         assert elsewhere.jobs(CONFIG, name) == {"pack": 1, "collect": 1, "figure": 1}
 

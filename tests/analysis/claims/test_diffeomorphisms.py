@@ -135,6 +135,7 @@ def test_the_page_says_first_what_was_found_of_each_claim():
     assert f"  - {said}" in page and "A convolutional net above 1" in page
 
 
+@pytest.mark.slow
 def test_claims_on_gradient_flows_name_their_regime_and_the_exponents_of_theory():
     sweep, _ = swept()
     found = rows(sweep, "7. Linear model")
