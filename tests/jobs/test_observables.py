@@ -126,6 +126,30 @@ def test_dimension_and_alignment_of_layers_stand_in_the_sweep_and_explain_or_not
         assert value == row.value or (np.isnan(value) and np.isnan(row.value))
 
 
+def test_dimension_and_alignment_are_followed_through_training(data):
+    """From what they are at initialisation, as all snapshots are measured by the same rule of batch normalisation."""
+    request = run({"architecture": "fc", "width": 16, "depth": 1})
+    curves, weights, _ = train_run(request, data, range(2), CPU)
+    attributes = {"trained_weights": "last", "perturbation": "diffeomorphism"}
+    names = ("output", "dimension", "dimension_dynamics", "alignment", "alignment_dynamics")
+    measured = {name: measure(request, data, name, curves, weights).assign_attrs(attributes) for name in names}
+    labels = {"dataset": "digits", "net": "fc", "architecture": "fc", "pretrained": False, "P": 32}
+    sweep = collected([(labels, measured, curves)])
+    steps = sweep.snapshot_step.values.ravel().astype(int).tolist()
+    assert steps[0] == 0 and steps[-1] == 6
+    for name in ("intrinsic_dimension", "alignment", "kernel_alignment"):
+        moving, before = sweep[f"{name}_dynamics"], sweep[name].sel(state="init")
+        assert moving.dims == ("dataset", "net", "P", "seed", "snapshot") and np.isfinite(moving).all()
+        before = before.isel(layer=-1) if "layer" in before.dims else before
+        np.testing.assert_allclose(moving.isel(snapshot=0), before, rtol=1e-6)
+    assert "at each snapshot" in sweep.kernel_alignment_dynamics.attrs["long_name"]
+    images = data.test_subset(60, 0)
+    net = observables.load_net(request, data, weights, "step6", 1, CPU)
+    (gram,) = layer_grams(net, data.seen(images, CPU)).values()
+    expected = alignment(gram, data.labels[images].long(), 10)
+    assert sweep.alignment_dynamics.isel(seed=1, snapshot=-1).item() == pytest.approx(expected)
+
+
 def weights_of(cells, data):
     """Those of cnn at P = 64, trained again."""
     return train_run({**run({"architecture": "cnn"}), "P": 64}, data, range(2), CPU).weights

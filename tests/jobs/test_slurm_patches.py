@@ -71,6 +71,22 @@ def test_why_a_group_failed_is_said(group, said, caplog):
     )
     job = SimpleNamespace(is_group=lambda: group)
     message = "sbatch failed: invalid partition\n    sbatch call:\n        sbatch --wrap …"
-    executor.Executor.report_job_error(fake, SimpleNamespace(job=job), msg=message)
+    job_info = SimpleNamespace(job=job, external_jobid=None)
+    executor.Executor.report_job_error(fake, job_info, msg=message)
     assert reported == ["sbatch failed: invalid partition", job]
     assert [record.getMessage() for record in caplog.records] == said
+
+
+def test_what_is_given_up_is_cancelled_as_slurm_may_have_requeued_it(tmp_path, monkeypatch):
+    (tmp_path / "scancel").write_text('#!/bin/sh\necho "$@" >> "$(dirname "$0")/cancelled"\n')
+    (tmp_path / "scancel").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    reported = []
+    report = slurm_patches._said_and_cancelled(lambda self, job_info, msg: reported.append(job_info.external_jobid))
+    job = SimpleNamespace(is_group=lambda: False)
+    for job_id in ("7", None):
+        report(None, SimpleNamespace(job=job, external_jobid=job_id))
+    assert reported == ["7", None] and (tmp_path / "cancelled").read_text() == "7\n"
+    monkeypatch.setenv("PATH", "")
+    report(None, SimpleNamespace(job=job, external_jobid="8"))
+    assert reported[-1] == "8"

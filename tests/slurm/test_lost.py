@@ -44,5 +44,7 @@ def test_requeued_cancelled_and_lost_with_its_node(cluster, tmp_path):
             subprocess.run(resume, capture_output=True)  # refused where the node has come back by itself
         until(lambda: len(jobs_of(project)) >= 4 and not held_back(project), process)
         ended(project, process)
+        # Whatever SLURM has requeued, nothing is in its queue beside what Snakemake has submitted again.
+        assert not jobs_of(project, "PENDING", "RUNNING")
     assert [read_attributes(path)["restarts"] for path in curves(project)] == [1, 1, 1]
     assert not checkpoints(project) and (project.path / "results/sweeps/default.nc").exists()

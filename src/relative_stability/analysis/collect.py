@@ -31,6 +31,9 @@ SHARED = {
 Measured = Mapping[str, xr.Dataset]
 Variables = dict[str, xr.Variable]
 REPRESENTED = ("dimension", "alignment", "information")  # observables of layers to which nothing is done
+# Observables that are measured at snapshots, and what of.
+DYNAMICS = {"dynamics": "of the output ", "dimension_dynamics": "of the output ", "alignment_dynamics": ""}
+MOVING = ("intrinsic_dimension", "kernel_alignment", "alignment", *QUANTITIES)  # what is measured at snapshots
 SCORES = ("test_error", "train_loss")
 FLOW_SCORES = (*SCORES, "compression", "neuron_compression", "output_scale")
 
@@ -86,11 +89,11 @@ def _trained(measured: Measured, curves: xr.Dataset) -> Variables:
         words = {"long_name": f"{name.replace('train_', 'training ').replace('_', ' ')} at the recorded epochs"}
         found[curve] = _relabelled(raw[name], {"epoch": "record"}, **words)
     if "depth" in measured:
-        found |= _renamed(_without(measured["depth"], collapsed, "state"), "depth", "each layer") | _layers(measured)
+        found |= _renamed(_without(measured["depth"], collapsed, "state"), "depth", "of each layer") | _layers(measured)
     found |= _represented(measured, lambda part: _without(part, collapsed, "state"))
-    if "dynamics" in measured:
-        dynamics = _without(measured["dynamics"], collapsed, "snapshot")
-        found |= _renamed(dynamics, "dynamics", "the output at each snapshot")
+    for observable, of in _measured_at_times(measured):
+        dynamics = _without(measured[observable], collapsed, "snapshot")
+        found |= _renamed(dynamics, "dynamics", f"{of}at each snapshot")
         found["snapshot"] = dynamics["snapshot"]
         found |= {name: dynamics[name].astype(float) for name in ("snapshot_step", "snapshot_epoch")}
         for name in SCORES:
@@ -115,9 +118,13 @@ def _flow(measured: Measured, curves: xr.Dataset) -> Variables:
         found[f"{name}_curve"] = _relabelled(
             raw[name], long_name=f"{raw[name].attrs['long_name']}, at the recorded times"
         )
-    if "dynamics" in measured:
-        found |= _renamed(measured["dynamics"].variables, "dynamics", "the output at each recorded time")
+    for name, of in _measured_at_times(measured):
+        found |= _renamed(measured[name].variables, "dynamics", f"{of}at each recorded time")
     return found | _represented(measured, lambda part: part.variables)
+
+
+def _measured_at_times(measured: Measured) -> list[tuple[str, str]]:
+    return [(name, of) for name, of in DYNAMICS.items() if name in measured]
 
 
 def _layers(measured: Measured) -> Variables:
@@ -151,13 +158,14 @@ def _ends(curve: xr.Variable, trained: xr.Variable, along: str) -> xr.Variable:
 
 
 def _renamed(measured: Mapping[Any, xr.Variable], observable: str, what: str) -> Variables:
-    """D, G and R under names of their own."""
-    names = [name for q in QUANTITIES for name in (q, f"{q}_interval") if name in measured]
+    """D, G and R, or dimension and alignments, under names of their own."""
     return {
-        f"{name[0]}_{observable}{name[1:]}": _relabelled(
-            measured[name], long_name=f"{measured[name].attrs.get('long_name', name)}, of {what}"
+        name.replace(base, f"{base}_{observable}", 1): _relabelled(
+            measured[name], long_name=f"{measured[name].attrs.get('long_name', name)}, {what}"
         )
-        for name in names
+        for base in MOVING
+        for name in (base, f"{base}_interval", f"{base}_decimated")
+        if name in measured
     }
 
 

@@ -1,4 +1,4 @@
-"""D, G, R and the test error against training time."""
+"""D, G, R, the test error, and what else was measured at snapshots, against training time."""
 
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,12 @@ from relative_stability.figures.style import finish, looks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ALSO = {
+    "intrinsic_dimension_dynamics": "intrinsic\ndimension",
+    "alignment_dynamics": "alignment of the\noutput with the labels",
+    "kernel_alignment_dynamics": "alignment of the\ntangent kernel",
+}  # where they were measured
+
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
     """Means over seeds at the largest P and the reference displacement, with the steps: (dataset, net, snapshot)."""
@@ -23,16 +29,16 @@ def numbers(sweep: xr.Dataset) -> xr.Dataset:
     errors = part["snapshot_test_error"]
     # A net that collapsed has no D, G and R, and its error enters no average either.
     part["snapshot_test_error"] = errors.where(~failed(part)).transpose(*errors.dims).assign_attrs(errors.attrs)
-    drawn = series.summary(part, [*(f"{q}_dynamics" for q in series.QUANTITIES), "snapshot_test_error"]).assign_attrs(
-        where=where
-    )
+    names = [*(f"{q}_dynamics" for q in series.QUANTITIES), "snapshot_test_error", *(n for n in ALSO if n in part)]
+    drawn = series.summary(part, names).assign_attrs(where=where)
     drawn["snapshot_step"] = part["snapshot_step"]
     return drawn
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
-    """Datasets in rows, D, G, R and test error in columns; dotted across: at initialisation."""
+    """Datasets in rows, D, G, R and so on in columns; dotted across: at initialisation."""
     panels = {f"{q}_dynamics": label for q, label in series.meanings(numbers).items()}
+    panels |= {name: word for name, word in ALSO.items() if f"{name}_mean" in numbers}
     table = series.long(numbers, panels | {"snapshot_test_error": "test error"})
     steps = numbers["snapshot_step"].to_dataframe().reset_index()[["dataset", "net", "snapshot", "snapshot_step"]]
     table = table.merge(steps.rename(columns={"snapshot_step": "step"}), on=["dataset", "net", "snapshot"])

@@ -12,21 +12,26 @@ from relative_stability.figures.style import finish
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+KERNEL = "kernel_alignment"
+
 
 def numbers(sweep: xr.Dataset) -> xr.Dataset:
     """Means over seeds at the reference magnitude, by state, and where it was measured by time."""
     series.expect_flows(sweep, "linear_stability")
     part, where = at_reference(sweep)
-    dynamics = [f"{q}_dynamics" for q in series.QUANTITIES if f"{q}_dynamics" in part]
+    shown = list(series.QUANTITIES)
+    if {KERNEL, f"{KERNEL}_dynamics"} <= set(part):
+        shown.append(KERNEL)
+    shown += [f"{q}_dynamics" for q in shown if f"{q}_dynamics" in part]
     # What t* is to λ, the end of the flow is to R.
-    return (
-        series.summary(part, [*series.QUANTITIES, *dynamics]).sel(state=["init", "trained"]).assign_attrs(where=where)
-    )
+    return series.summary(part, shown).sel(state=["init", "trained"]).assign_attrs(where=where)
 
 
 def draw(numbers: xr.Dataset) -> "Figure":
     """For each dataset and net a row against P, dotted at initialisation, and one against time at the largest P."""
     named = series.meanings(numbers)
+    if f"{KERNEL}_mean" in numbers:
+        named[KERNEL] = "alignment of the\ntangent kernel"
     table = series.long(numbers, named, by="alpha").assign(x=lambda found: found["P"])
     timed = pd.DataFrame({"row": []})
     if "R_dynamics_mean" in numbers:

@@ -1,9 +1,10 @@
-"""What is measured on a trained run, for each of its seeds: output, depth, dynamics.
+"""What is measured on a trained run, for each of its seeds.
 
 - output: D, G, R of the output, at initialisation and after training;
 - depth: the same for every layer;
 - dynamics: the same for the output, at the log-spaced snapshots that training kept;
-- dimension, alignment, information: of every layer, what others have asked of representations, before and after.
+- dimension, alignment, information: of every layer, what others have asked of representations, before and after;
+- dimension_dynamics, alignment_dynamics: the first two for the output, at the snapshots.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -85,44 +86,60 @@ def dynamics(run: "_Run") -> xr.Dataset:
 
 def dimension(run: "_Run") -> xr.Dataset:
     """Intrinsic dimension of every layer's representation of the images, with dimensions (seed, state, layer)."""
+    layers = run.settings["layers"]
+    return run.over(run.states, run.state_axis, lambda index, cell: run.represented(index, cell, _dimensions, layers))
 
-    def of(grams: Mapping[str, Tensor]) -> xr.Dataset:
-        found = np.array([intrinsic_dimension(gram) for gram in grams.values()])
-        words = "intrinsic dimension of the representation"
-        return xr.Dataset(
-            {
-                "intrinsic_dimension": labelled(("layer",), found[:, 0], words),
-                "intrinsic_dimension_interval": labelled(
-                    ("bound", "layer"), found[:, 1:3].T, f"95 % interval of the {words}"
-                ),
-                "intrinsic_dimension_decimated": labelled(
-                    ("decimation", "layer"), found[:, 3:].T, f"{words}, of every second and fourth image"
-                ),
-            },
-            {"bound": ["lower", "upper"], "decimation": [2, 4]},
-        )
 
-    return run.over(run.states, run.state_axis, lambda index, cell: run.represented(index, cell, of))
+def dimension_dynamics(run: "_Run") -> xr.Dataset:
+    """That of the output at the snapshots, with dimensions (seed, snapshot)."""
+    return run.over(
+        run.snapshots,
+        run.moments,
+        lambda index, cell: run.represented(index, cell, _dimensions).isel(layer=0, drop=True),
+    )
 
 
 def aligned(run: "_Run") -> xr.Dataset:
     """Alignment of every layer's representation with the labels (seed, state, layer), and of the tangent kernel."""
+    layers = run.settings["layers"]
+    return run.over(run.states, run.state_axis, lambda index, cell: _alignments(run, index, cell, layers))
 
+
+def alignment_dynamics(run: "_Run") -> xr.Dataset:
+    """Those of the output and of the tangent kernel at the snapshots, with dimensions (seed, snapshot)."""
+    return run.over(
+        run.snapshots, run.moments, lambda index, cell: _alignments(run, index, cell).isel(layer=0, drop=True)
+    )
+
+
+def _dimensions(grams: Mapping[str, Tensor]) -> xr.Dataset:
+    found = np.array([intrinsic_dimension(gram) for gram in grams.values()])
+    words = "intrinsic dimension of the representation"
+    return xr.Dataset(
+        {
+            "intrinsic_dimension": labelled(("layer",), found[:, 0], words),
+            "intrinsic_dimension_interval": labelled(
+                ("bound", "layer"), found[:, 1:3].T, f"95 % interval of the {words}"
+            ),
+            "intrinsic_dimension_decimated": labelled(
+                ("decimation", "layer"), found[:, 3:].T, f"{words}, of every second and fourth image"
+            ),
+        },
+        {"bound": ["lower", "upper"], "decimation": [2, 4]},
+    )
+
+
+def _alignments(run: "_Run", index: Index, cell: Cell, layers: str | Sequence[str] | None = None) -> xr.Dataset:
     def of(grams: Mapping[str, Tensor]) -> xr.Dataset:
         values = [alignment(gram, run.classes, run.data.classes) for gram in grams.values()]
-        return xr.Dataset(
-            {"alignment": labelled(("layer",), values, "alignment of the representation with the labels")}
-        )
+        words = "alignment of the representation with the labels"
+        return xr.Dataset({"alignment": labelled(("layer",), values, words)})
 
-    def both(index: Index, cell: Cell) -> xr.Dataset:
-        found, few = run.represented(index, cell, of), run.images[: run.settings["kernel_images"]]
-        value = np.nan
-        if cell.there:
-            kernel = tangent_kernel(run.load(index, cell.weights), few, run.rule(cell))
-            value = alignment(kernel, run.classes[: len(few)], run.data.classes)
-        return found.assign(kernel_alignment=labelled((), value, "alignment of the tangent kernel with the labels"))
-
-    return run.over(run.states, run.state_axis, both)
+    found, few, value = run.represented(index, cell, of, layers), run.images[: run.settings["kernel_images"]], np.nan
+    if cell.there:
+        kernel = tangent_kernel(run.load(index, cell.weights), few, run.rule(cell))
+        value = alignment(kernel, run.classes[: len(few)], run.data.classes)
+    return found.assign(kernel_alignment=labelled((), value, "alignment of the tangent kernel with the labels"))
 
 
 def information_of(run: "_Run") -> xr.Dataset:
@@ -138,7 +155,10 @@ def information_of(run: "_Run") -> xr.Dataset:
             }
         )
 
-    return run.over(run.states, run.state_axis, lambda index, cell: run.represented(index, cell, of, activations=True))
+    layers = run.settings["layers"]
+    return run.over(
+        run.states, run.state_axis, lambda index, cell: run.represented(index, cell, of, layers, activations=True)
+    )
 
 
 class _Run:
@@ -255,7 +275,7 @@ class _Run:
         """Which statistics its batch normalisation is measured with."""
         # From the statistics alone the state would have to be guessed; here it is known. Early snapshots have running
         # values that hardly left those of initialisation: one rule for all of them, or its change would look like R's.
-        by_batch = (cell.fresh or self.observable == "dynamics") and self.run["net"].get("pretrained") is None
+        by_batch = (cell.fresh or self.observable.endswith("dynamics")) and self.run["net"].get("pretrained") is None
         rule = self.settings["batch_norm"]
         return ("batch" if by_batch else "running") if rule == "auto" else rule
 
@@ -264,12 +284,16 @@ class _Run:
         index: Index,
         cell: Cell,
         of: Callable[[Mapping[str, Tensor]], xr.Dataset],
+        layers: str | Sequence[str] | None = None,
         activations: bool = False,
     ) -> xr.Dataset:
-        """What follows from the Gram matrices of the layers, or from their activations; NaN where there is no net."""
+        """What follows from the Gram matrices of layers, or from their activations; NaN where there is no net.
+
+        Without layers of the output.
+        """
         if cell.there:
             read = layer_activations if activations else layer_grams
-            found = read(self.load(index, cell.weights), self.images, self.settings["layers"], self.rule(cell))
+            found = read(self.load(index, cell.weights), self.images, layers, self.rule(cell))
             self.last = of(found).assign_coords(layer=labelled(("layer",), [n or OUTPUT for n in found], "layer", ""))
             return self.last
         return xr.full_like(self.last, np.nan)
@@ -407,6 +431,8 @@ OBSERVABLES: dict[str, Callable[[_Run], xr.Dataset]] = {
     "depth": depth,
     "dynamics": dynamics,
     "dimension": dimension,
+    "dimension_dynamics": dimension_dynamics,
     "alignment": aligned,
+    "alignment_dynamics": alignment_dynamics,
     "information": information_of,
 }

@@ -43,7 +43,10 @@ HELD = 2**27  # numbers of a Jacobian that is held as a whole, see `representati
 COPIES = 8  # of the weights: values, gradient, two moments, init, best, last, and one on the way to disk
 FLOW, FLOW_LEAST = 1.5, 0.7  # seconds
 # Time of a measurement over that of its forward passes.
-FORWARD = {"output": 1.0, "dynamics": 1.0, "depth": 3.5, "dimension": 2.0, "alignment": 2.0, "information": 2.0}
+FORWARD = {
+    "output": 1.0, "dynamics": 1.0, "depth": 3.5, "dimension": 2.0, "alignment": 2.0, "information": 2.0,
+    "dimension_dynamics": 1.5, "alignment_dynamics": 1.5,
+}  # fmt: skip
 
 
 class Cost(NamedTuple):
@@ -166,18 +169,20 @@ def measuring(measurement: Measurement, device: str) -> JobCost:
     run, settings = measurement.run, measurement.stability
     cost, seeds = scaled(run), len(parse_seeds(run.seeds))
     alphas, kept = _states(run)
-    nets = 2 if measurement.observable != "dynamics" else 1 + run.training.get("snapshots", 0)
+    moving = measurement.observable.endswith("dynamics")
+    nets = 1 + run.training.get("snapshots", 0) if moving else 2
     sizes = settings.get("displacement") or settings.get("magnitude") or []
     passes = 1 + 3 * len(settings.get("cut", [3])) * len(sizes) * settings.get("draws", 1)
     time = FORWARD[measurement.observable] * cost.evaluation / (1 if device == "cpu" else GPU)
     images = settings["images"]
-    if measurement.observable == "alignment":  # with a gradient for each image and class, followed where they are many
+    # With a gradient for each image and class, followed where they are many.
+    if measurement.observable.startswith("alignment"):
         few, numbers = settings.get("kernel_images", 100), cost.parameters * 1e6
         gradients = few * run.dataset.facts.classes
         passes += 3 * gradients * (1 if gradients * numbers < HELD else few) / images
     nets *= alphas
     weights = 4 * cost.parameters * (2 * seeds * kept + 4)
-    activations = cost.memory * (128 if measurement.observable in ("output", "dynamics") else 512)
+    activations = cost.memory * (128 if moving or measurement.observable == "output" else 512)
     return JobCost(
         START + seeds * nets * images * passes * time, _process(device) + 3 * _data(run) + weights + activations
     )

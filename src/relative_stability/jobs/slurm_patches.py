@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache, wraps
 from typing import Any
 
@@ -20,7 +21,7 @@ def apply_patches() -> None:
     executor.query_job_status = _by_first_word(executor.query_job_status)
     executor.get_submit_command = _without_nowhere(executor.get_submit_command)
     executor.Executor.run_job = _once_it_answers(executor.Executor.run_job)
-    executor.Executor.report_job_error = _said_of_groups_too(executor.Executor.report_job_error)
+    executor.Executor.report_job_error = _said_and_cancelled(executor.Executor.report_job_error)
 
 
 def answers(*command: str) -> bool:
@@ -93,11 +94,17 @@ def _once_it_answers(run_job: Any) -> Any:
     return patched
 
 
-def _said_of_groups_too(report_job_error: Any) -> Any:
-    """Why a job could not be submitted, or how it ended: of a group, as our GPU jobs are, Snakemake says nothing."""
+def _said_and_cancelled(report_job_error: Any) -> Any:
+    """Why a job could not be submitted, or how it ended: of a group, as our GPU jobs are, Snakemake says nothing.
+
+    And it is cancelled: what was lost with its node SLURM starts again by itself, beside the next attempt of Snakemake.
+    """
 
     @wraps(report_job_error)
     def patched(self: Any, job_info: Any, msg: str | None = None, **kwargs: Any) -> None:
+        if job_info.external_jobid is not None:
+            with suppress(OSError, subprocess.TimeoutExpired):  # it may well be gone
+                subprocess.run(["scancel", str(job_info.external_jobid)], capture_output=True, timeout=30, check=False)
         reason = msg and msg.partition("\n    sbatch call:")[0]
         if reason and job_info.job.is_group():
             self.logger.error(reason)

@@ -26,22 +26,27 @@ FEWEST = 50  # images of which an intrinsic dimension is estimated
 DEFORMED = 5  # pixels of images that can be deformed to some use
 
 
+def dynamics_in(observables: Sequence[str]) -> str:
+    """The first observable that is measured at snapshots, or nothing."""
+    return next((name for name in observables if name.endswith("dynamics")), "")
+
+
 def check_observables(
     where: str, observables: Sequence[str], training: Mapping[str, Any], net: str, architecture: str, images: int
 ) -> None:
     """Observables that cannot be measured, or compared with nothing."""
     if "output" not in observables:
         raise InputError(f"{where}.observables: output is missing; it is what the others are compared with, so add it")
-    if "dimension" in observables and images < FEWEST:
+    if {"dimension", "dimension_dynamics"} & set(observables) and images < FEWEST:
         raise InputError(f"{where}.stability.images: {images} are too few for dimension, which takes {FEWEST} or more")
     if "information" in observables and family(architecture) != FULLY_CONNECTED:
         raise InputError(
             f"{where}.observables: information is of fully connected nets, and net {net!r} is none: in its layers "
             "every image would have bins of its own"
         )
-    if "dynamics" in observables and not training.get("snapshots"):
+    if (moving := dynamics_in(observables)) and not training.get("snapshots"):
         raise InputError(
-            f"{where}.observables: dynamics needs snapshots of the training; set training.snapshots to 10, say"
+            f"{where}.observables: {moving} needs snapshots of the training; set training.snapshots to 10, say"
         )
 
 
@@ -135,8 +140,8 @@ def check_given(
         raise InputError(f"{where}.P: with training: none, one number of samples that the nets have seen is needed")
     if [len(part) for part in seeds] != [1]:
         raise InputError(f"{where}.seeds: one seed is needed with training: none; write 0, or leave seeds out")
-    if "dynamics" in observables:
-        raise InputError(f"{where}.observables: dynamics follows a training, and there is none; leave it out")
+    if moving := dynamics_in(observables):
+        raise InputError(f"{where}.observables: {moving} follows a training, and there is none; leave it out")
     if data.facts.image_size < DEFORMED:
         raise InputError(f"{where}: net {net!r} takes images, and dataset {data.name!r} has none of {DEFORMED} pixels")
     if (options["mean"] is None) != (options["std"] is None):

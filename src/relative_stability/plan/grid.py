@@ -311,9 +311,9 @@ def _settings(
     idle |= set() if family == "diffeomorphism" else {"cut", "modes"}
     idle |= set() if family in GEOMETRIC else {"interpolation"}
     idle |= set() if observable in checks.OF_LAYERS else {"layers"}
-    idle |= set() if observable == "alignment" else {"kernel_images"}
+    idle |= set() if observable.startswith("alignment") else {"kernel_images"}
     idle |= set() if observable == "information" else {"bin_size"}
-    if observable in checks.OF_LAYERS[1:]:  # nothing is perturbed
+    if observable.removesuffix("_dynamics") in checks.OF_LAYERS[1:]:  # nothing is perturbed
         idle |= {"cut", "displacement", "magnitude", "draws", "estimator", "noise_matching", "interpolation", "modes"}
     idle |= {"trained_weights"} if training["optimizer"] in (FLOW, GIVEN) else set()
     digested = schema.digested(stability, schema.part("stability"))
